@@ -46,8 +46,11 @@ class Progress(ABC):
         """
         return nullcontext()
 
-    def status(self, text: str) -> None:
-        """Say how the innermost open step goes ("loss 0.012"); shown beside its bar until the next text."""
+    def status(self, text: str, figures: Mapping[str, float] | None = None) -> None:
+        """Say how the innermost open step goes ("loss 0.012"); shown beside its bar until the next text.
+
+        `figures` are the next points of curves ({"loss": 0.012}), for programs that draw them.
+        """
         return
 
 
@@ -277,6 +280,13 @@ class LabelledResults:
         of_row = list(zip(flags.tolist(), self.clips, strict=True))
         runs = ((flag, list(rows)) for (flag, _), rows in groupby(range(len(of_row)), key=of_row.__getitem__))
         return [range(rows[0], rows[-1] + 1) for flag, rows in runs if flag]
+
+    def spans_beside(self, flags: NDArray[np.bool_], others: NDArray[np.bool_]) -> list[range]:
+        """Return the spans of `flags` in which none of `others` (N,) is True.
+
+        `spans_beside(anomalous, alarms)` are missed events, `spans_beside(alarms, anomalous)` false alarms.
+        """
+        return [span for span in self.spans(flags) if not others[span.start : span.stop].any()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,7 @@ def _judged(spec: str, root: Path, registry: Registry) -> tuple[Evaluation, floa
 
 
 def _print(spec: str, found: Evaluation, minutes: float) -> None:
-    of_clips = found.clips
-    assert of_clips is not None
-    normal = [row for row in of_clips.rows if not row.anomalous_frames]
+    normal = [row for row in found.split.rows if not row.anomalous_frames]
     minutes_watched = len(normal) * SECONDS / 60
     flagged = sum(row.called_anomalous for row in normal)
     rates = binomtest(flagged, len(normal)).proportion_ci(CERTAINTY, method="exact")
@@ -91,7 +89,7 @@ def _print(spec: str, found: Evaluation, minutes: float) -> None:
     print("| kind | events found | AUROC of frames, mean of its clips |")
     print("|---|---|---|")
     for kind in KINDS:
-        rows = [row for row in of_clips.rows if row.clip.split("/")[-2] == kind]
+        rows = [row for row in found.split.rows if row.clip.split("/")[-2] == kind]
         aurocs = [row.auroc for row in rows if row.auroc is not None]
         events = sum(row.events for row in rows)
         print(f"| {kind} | {sum(row.events_caught for row in rows)} of {events} | {sum(aurocs) / len(aurocs):.3f} |")

@@ -22,8 +22,7 @@ from adkit.cli.workers import Elsewhere
 from adkit.data.inputs import VideoInput, find_inputs
 from adkit.data.outputs import require_folder
 from adkit.data.spans import Span, VideoSpans
-from adkit.drawing.regions import region_columns
-from adkit.errors import INTERRUPTED, SKIPPING, SOME_UNREADABLE, OptionError
+from adkit.errors import INTERRUPTED, SKIPPING, SOME_UNREADABLE, FrameError, OptionError
 from adkit.evaluation.pictures import PictureFolder, PictureWriter, clashing, require_maps, write_mask
 from adkit.export.score import Model
 from adkit.files.atomic import checksum
@@ -36,7 +35,7 @@ from adkit.stats.batch import LOOK, Decisions
 from adkit.stats.formatting import AS_A_WHOLE, counted, is_floor, p_value_in_words, p_value_text, verb
 from adkit.types import Sample
 from adkit.workflows.fit import check_settings, fit
-from adkit.workflows.score import FittedModel, FrameResult, still_row
+from adkit.workflows.score import FittedModel, FrameResult, Judged, still_row
 
 MOST_HINTS = 3
 SHARD = 64
@@ -255,18 +254,16 @@ class StillScorer:
 
 
 def _exported_row(model: Model, path: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {"path": str(path), "score": None, "threshold": model.threshold, "p_value": None}
-    row["p_value_is_floor"] = None
+    found: Judged | FrameError
     try:
         score, _ = model.judge(path)
     except (OSError, ValueError) as error:
-        row |= {"decision": "unreadable", "error": f"{path}: {error}"}
+        found = FrameError(f"{path}: {error}", hint="")
     else:
-        decision = "anomalous" if score > model.threshold else "normal"
         p_value = model.p_value(score)
-        row |= {"score": score, "p_value": p_value, "decision": decision, "error": None}
-        row["p_value_is_floor"] = is_floor(p_value, len(model.facts["normal_scores"]))
-    return {**row, "regions": [], "specks": 0, **region_columns(None)}
+        highest = is_floor(p_value, len(model.facts["normal_scores"]))
+        found = Judged(score, p_value, score > model.threshold, None, p_value_is_floor=highest)
+    return still_row(str(path), model.threshold, found)
 
 
 def _score_rows(

@@ -75,17 +75,19 @@ class JsonLines(OneBar):
     """A JSON object on a line of stderr, when a step begins, at most twice a second while it lasts, and at its end.
 
     {"steps": ["comparison", "training"], "done": 3, "total": 60, "share": 0.21, "elapsed_s": 4.1,
-     "text": "comparison 1 of 6 · step 2 of 4 · training · about 5 min in all · 3 of 60", "status": "loss 0.0123"}
+     "text": "comparison 1 of 6 · step 2 of 4 · training · about 5 min in all · 3 of 60", "status": "loss 0.0123",
+     "figures": {"loss": 0.012345}}
 
     `steps` are the open steps from the outermost to the innermost, whose units `done` and `total` count. A new status
-    is told at once.
+    is told at once, and its figures, points of curves, with it only.
     """
 
     _told_s, _status = 0.0, ""
 
     def show(self, standing: Standing, *, advanced: bool) -> None:
         """Write the line, where one is due."""
-        if advanced and standing.status in ("", self._status) and time.monotonic() - self._told_s < _STREAM_S:
+        new = standing.figures or standing.status not in ("", self._status)
+        if advanced and not new and time.monotonic() - self._told_s < _STREAM_S:
             return
         self._told_s, self._status = time.monotonic(), standing.status
         line = asdict(standing) | {"share": round(standing.share, 4), "elapsed_s": round(standing.elapsed_s, 2)}

@@ -309,7 +309,7 @@ def cell_of(candidate: str, run: Run, evaluation: Evaluation, model: FittedModel
         scores=evaluation.scores,
         anomalous=evaluation.anomalous,
         replicates=evaluation.replicates,
-        clips=tuple(row.clip for row in evaluation.clips.rows) if evaluation.clips else (),
+        clips=tuple(row.clip for row in evaluation.split.rows),
     )
 
 

@@ -15,7 +15,7 @@ from adkit.data.frame_source import OnBad
 from adkit.data.images import told_by_compression
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
 from adkit.errors import DatasetError, FrameError, PluginError, StorageError
-from adkit.evaluation.clip_results import ClipResults, Flags, Values, alarms_at, clip_results
+from adkit.evaluation.split_results import Flags, SplitResults, Values, alarms_at, split_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
 from adkit.interfaces import LabelledResults, Metric, MetricValue
@@ -25,7 +25,7 @@ from adkit.runs.store import EVALUATION, Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold, p_values
 from adkit.stats.formatting import Unit, counted, is_floor, listed, verb
-from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_curve, roc_curve
+from adkit.stats.rates import DecisionRates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
@@ -54,14 +54,13 @@ class Evaluation:
     normal_frame_scores: Values  # of the normal frames that set the threshold, out of sample
     samples: list[Sample]
     p_values: Values
-    results: LabelledResults  # what the metrics judged
+    split: SplitResults
     metrics: dict[str, MetricValue]
     defined: Mapping[str, Metric]  # those that have a value, by name
     apt: tuple[str, ...]  # the metrics for images where there are images, for clips where there are clips
     kinds: list[KindRow]
     test_hash: str  # of the test split's ids and their files' contents
     whole: Flags  # which are anomalous as a whole: no place of theirs is
-    clips: ClipResults | None = None  # None: the test split has still images
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
     odd_masks: dict[str, list[str]] = field(default_factory=dict)  # ids by what looks wrong
@@ -70,7 +69,7 @@ class Evaluation:
     @property
     def unit(self) -> Unit:
         """Return what the promise counts in the test split."""
-        return Unit.of("clip" if self.clips else "image", self.run.record.segment_s)
+        return self.split.unit
 
     @property
     def flattery(self) -> str | None:
@@ -89,6 +88,11 @@ class Evaluation:
         masks = ((len(ids), doubt, listed(ids)) for doubt, ids in self.odd_masks.items())
         odd = [f"{count} {verb(count, 'have')} a mask that {doubt}: {named}" for count, doubt, named in masks]
         return [*odd, *(f"unreadable, left out: {path}" for path in self.unreadable)]
+
+    @property
+    def results(self) -> LabelledResults:
+        """Return what the metrics judged."""
+        return self.split.results
 
     @property
     def scores(self) -> Values:
@@ -120,10 +124,9 @@ class Evaluation:
     @property
     def rates(self) -> DecisionRates:
         """Return what the threshold does to images, or to normal clips and to events, whose interval is by clip."""
-        if self.clips:
-            found = self.clips.rates
-            return replace(found, caught=replace(found.caught, interval=self.intervals.get(CAUGHT)))
-        return decision_rates(self.scores, self.anomalous, self.threshold.value)
+        found = self.split.rates
+        by_clip = replace(found.caught, interval=self.intervals.get(CAUGHT))
+        return replace(found, caught=by_clip) if self.unit.of_clips else found
 
     @property
     def verdict(self) -> str:
@@ -141,26 +144,13 @@ class Evaluation:
     @property
     def intervals(self) -> dict[str, Interval]:
         """Return the 95 % intervals of metrics of clips, by whole clips; none of images."""
-        found = {name: bootstrap.interval_of(values) for name, values in self.replicates.items()} if self.clips else {}
-        return {name: interval for name, interval in found.items() if interval is not None}
+        found = self.replicates if self.unit.of_clips else {}
+        return {name: interval for name, values in found.items() if (interval := bootstrap.interval_of(values))}
 
     def mistakes(self) -> list[int]:
         """Return the positions of samples that are judged wrong, the worst first; of clips, of each event's peak."""
-        if self.clips:
-            wrong = np.array([part.peak for part in [*self.clips.missed, *self.clips.false]], np.int64)
-        else:
-            wrong = np.flatnonzero(self.called != self.anomalous)
         distance = np.abs(self.scores - self.threshold.value)
-        return [int(position) for position in wrong[np.argsort(-distance[wrong], kind="stable")]]
-
-    def telling(self) -> list[int]:
-        """Return the positions of which some are worth seeing: all images, or the peaks of what is in clips."""
-        if not self.clips:
-            return list(range(len(self.samples)))
-        normal = [part.peak for part in self.clips.normal]
-        if not normal and not self.anomalous.all():  # every clip has an event: then of all normal frames
-            normal = [int(np.where(self.anomalous, -np.inf, self.scores).argmax())]
-        return [*normal, *(event.peak for event in self.clips.events)]
+        return sorted(self.split.wrong, key=lambda position: -float(distance[position]))
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but maps and samples, for `--format json` and the run folder."""
@@ -192,7 +182,7 @@ class Evaluation:
                 for name, metric in self.metrics.items()
             },
             "kinds": [asdict(row) for row in self.kinds],
-            "clips": self.clips.as_json() if self.clips else None,
+            "clips": self.split.as_json(),
             "outcomes": {**asdict(self.rates), "separation_ratio": self.rates.separation_ratio},
             "worst_mistakes": [self.samples[position].id for position in self.mistakes()[:MOST_MISTAKES]],
             "curves": {
@@ -256,9 +246,7 @@ def _judged(
     scores = sample_scores(predictions, chosen, smoothing_s)
     results = _labelled(samples, scores, threshold, predictions.maps, run, normal_frame_scores)
     metrics, defined, apt = _measured(results, workplace)
-    of_clips = None
-    if results.of_clips:
-        of_clips = clip_results(results, run.record.segment_s, details_of(metrics, "frame_auroc"))
+    split = split_results(results, run.record.segment_s, details_of(metrics, "frame_auroc"))
     return Evaluation(
         run=run,
         scorer=scorer,
@@ -266,21 +254,19 @@ def _judged(
         normal_frame_scores=normal_frame_scores,
         samples=samples,
         p_values=p_values(scores, normal_scores),
-        results=results,
+        split=split,
         metrics=metrics,
         defined=defined,
         apt=apt,
-        kinds=kind_rows(results, of_clips, metrics),
+        kinds=kind_rows(split, metrics),
         test_hash=test_hash,
         whole=(scores > threshold.value) & without_place(predictions, chosen, threshold, results.pixel_threshold),
-        clips=of_clips,
     )
 
 
 def _seen(run: Run, samples: Sequence[Sample], hashes: Mapping[str, str]) -> list[str]:
     """Return the files among the samples that the run has seen: judging them again flatters it."""
-    seen = run.seen()
-    known = {*seen.training.values(), *seen.calibration.values()}
+    known = set(run.seen().all.values())
     return [str(sample.frame) for sample in samples if hashes[sample.id] in known]
 
 
@@ -299,9 +285,7 @@ def _labelled(
 ) -> LabelledResults:
     pixel_threshold = run.record.pixel_threshold
     clips, times_s = tuple(sample.clip for sample in samples), np.array([sample.time_s for sample in samples])
-    alarms, stills = scores > threshold.value, are_stills(samples)
-    if not stills:
-        alarms = alarms_at(threshold.value, normal, clips, times_s, scores)
+    stills = are_stills(samples)
     return LabelledResults(
         scores,
         np.array([bool(sample.anomalous) for sample in samples]),
@@ -314,7 +298,7 @@ def _labelled(
         pixels=MapsBesideMasks(samples, maps, run.record.view),
         clips=clips,
         times_s=times_s,
-        alarms=alarms,
+        alarms=alarms_at(threshold.value, normal, clips, times_s, scores),
     )
 
 

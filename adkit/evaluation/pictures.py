@@ -145,7 +145,7 @@ def worth_seeing(evaluation: Evaluation) -> list[int]:
 def ends_of_kinds(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
     """Return the positions of the highest and the lowest score of each kind, in the order of the samples."""
     kinds = evaluation.results.kinds
-    by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
+    by_score = sorted(evaluation.split.telling, key=lambda position: float(evaluation.scores[position]))
     members = {kind: [position for position in by_score if kinds[position] == kind] for kind in dict.fromkeys(kinds)}
     return {kind: (found[-1], found[0]) for kind, found in members.items() if found}
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adkit.evaluation.clip_results import ClipResults
-from adkit.interfaces import LabelledResults, MetricValue
+from adkit.evaluation.split_results import SplitResults
+from adkit.interfaces import MetricValue
 from adkit.stats.formatting import clock, is_floor
 
 if TYPE_CHECKING:
@@ -41,10 +41,11 @@ def details_of(metrics: Mapping[str, MetricValue], name: str) -> Mapping[str, fl
     return metrics[name].details if name in metrics else {}
 
 
-def kind_rows(results: LabelledResults, clips: ClipResults | None, metrics: Mapping[str, MetricValue]) -> list[KindRow]:
+def kind_rows(split: SplitResults, metrics: Mapping[str, MetricValue]) -> list[KindRow]:
     """Return the table by defect kind, good ones first."""
+    results, of_clips = split.results, split.unit.of_clips
     kinds, iou = np.array(results.kinds), details_of(metrics, "pixel_iou")
-    auroc, prefix = details_of(metrics, "frame_auroc" if clips else "image_auroc"), "kind " if clips else ""
+    auroc, prefix = details_of(metrics, f"{split.unit.sample}_auroc"), "kind " if of_clips else ""
     rows = []
     for kind in sorted(set(results.kinds), key=lambda kind: (kind != "good", kind)):
         chosen = kinds == kind
@@ -52,11 +53,11 @@ def kind_rows(results: LabelledResults, clips: ClipResults | None, metrics: Mapp
         mean, called = float(scores.mean()), int((scores > results.threshold).sum())
         quantiles = tuple(np.quantile(scores, (0, 0.25, 0.5, 0.75, 1)).tolist())
         row = KindRow(kind, len(scores), mean, called, quantiles, auroc.get(prefix + kind), iou.get(kind))
-        if clips:
+        if of_clips:
             row = replace(row, clips=len({results.clips[position] for position in np.flatnonzero(chosen)}))
             if results.anomalous[chosen].any():
-                missed = sum(event.kind == kind for event in clips.missed)
-                count = sum(event.kind == kind for event in clips.events)
+                missed = sum(event.kind == kind for event in split.missed)
+                count = sum(event.kind == kind for event in split.events)
                 row = replace(row, events=count, events_caught=count - missed)
         rows.append(row)
     return rows
@@ -74,7 +75,7 @@ def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
             "p_value": float(p_value),
             "p_value_is_floor": is_floor(float(p_value), result.threshold.count),
             "decision": "anomalous" if called else "normal",
-            **({"clip": sample.clip, "time_s": sample.time_s, "in_event": bool(alarm)} if result.clips else {}),
+            **({"clip": sample.clip, "time_s": sample.time_s, "in_event": bool(alarm)} if result.unit.of_clips else {}),
         }
         for sample, score, p_value, called, alarm in zip(
             result.samples, result.scores, result.p_values, result.called, result.results.alarms, strict=True
@@ -84,7 +85,7 @@ def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
 
 def kind_table(result: Evaluation) -> list[dict[str, Any]]:
     """Return a row for each kind of defect, and one for the good samples."""
-    if result.clips:
+    if result.unit.of_clips:
         return [
             {
                 "kind": row.kind,
@@ -115,8 +116,7 @@ def kind_table(result: Evaluation) -> list[dict[str, Any]]:
 
 
 def clip_table(result: Evaluation) -> list[dict[str, Any]]:
-    """Return a row for each test clip."""
-    assert result.clips is not None
+    """Return a row for each test clip; none of stills."""
     return [
         {
             "clip": row.clip,
@@ -129,5 +129,5 @@ def clip_table(result: Evaluation) -> list[dict[str, Any]]:
             "false alarms": row.false_alarms,
             "decision": "anomalous" if row.called_anomalous else "normal",
         }
-        for row in result.clips.rows
+        for row in result.split.rows
     ]

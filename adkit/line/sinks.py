@@ -26,6 +26,7 @@ from adkit.files.atomic import require_output, whole_file, write_text
 from adkit.files.table import csv_text
 from adkit.line.inbox import Arrival
 from adkit.line.journal import Journal, Row
+from adkit.runs.store import free_name
 
 Deliver = Callable[[Row], None]
 """Takes a row to where it goes; raises what is the matter where that is not to be had now."""
@@ -91,10 +92,7 @@ def mover(template: str, inbox: Path | None = None) -> Deliver:
         except FileNotFoundError:
             return  # moved already, before the last stop
         folder.mkdir(parents=True, exist_ok=True)
-        target, number = folder / source.name, 1
-        while target.exists():
-            number += 1
-            target = folder / f"{source.stem}-{number}{source.suffix}"
+        target = folder / free_name(folder, source.stem, source.suffix)
         try:
             source.rename(target)
         except OSError as error:

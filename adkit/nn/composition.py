@@ -47,8 +47,9 @@ class Composition:
         some = flat[torch.from_numpy(rng.permutation(len(flat))[:_PATCHES]).to(flat.device)].cpu()
         device = flat.device
         kinds = max(1, min(KINDS, len(some) // 16))
+        settings = {"niter": _ROUNDS, "seed": seed, "init_method": faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS}
         limits = {"min_points_per_centroid": 1, "max_points_per_centroid": len(some)}  # none is left out, nor told
-        found = faiss.Kmeans(some.shape[1], kinds, niter=_ROUNDS, seed=seed, **limits)
+        found = faiss.Kmeans(some.shape[1], kinds, **settings, **limits)
         found.train(some.numpy())
         centres = torch.from_numpy(found.centroids).to(device)
         nearest = torch.cdist(some.to(device), centres).amin(dim=1).square().mean()

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from adkit.evaluation.evaluate import Evaluation
-from adkit.evaluation.tables import AUPRO, AUROCS
+from adkit.evaluation.tables import AUPRO
 from adkit.report import plots
 from adkit.report.charts import Chart
 from adkit.report.thresholds import Step
 from adkit.runs.record import RunRecord
 from adkit.stats.calibration import alarms_p_value, noticeable_rate
-from adkit.stats.formatting import NOTHING, Unit, bound_text, counted, metric_text, rate_text, score_text
+from adkit.stats.formatting import NOTHING, Unit, bound_text, counted, metric_text, percent_text, rate_text, score_text
 from adkit.stats.rates import Rate
 from adkit.workflows.audit import LEVEL
 
@@ -36,16 +36,16 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in spelt)
 
 
-def tiles(evaluation: Evaluation, unit: Unit) -> list[Tile]:
+def tiles(evaluation: Evaluation) -> list[Tile]:
     """Say what is caught and what is flagged, and how well scores and maps separate."""
-    found = evaluation.rates
-    auroc, meaning = AUROCS[0], "how often a defective part scores above a good one"
-    if evaluation.clips:
-        auroc, meaning = AUROCS[1], "how often an anomalous frame scores above a normal one, all clips together"
+    found, unit = evaluation.rates, evaluation.unit
+    meaning = "how often a defective part scores above a good one"
+    if unit.of_clips:
+        meaning = "how often an anomalous frame scores above a normal one, all clips together"
     return [
         _tile(f"{unit.defect}s caught", found.caught, "defect"),
         _tile(f"{unit.good}s flagged", found.false_alarms, "good"),
-        _metric_tile(f"{unit.sample} AUROC", auroc, meaning, evaluation),
+        _metric_tile(f"{unit.sample} AUROC", f"{unit.sample}_auroc", meaning, evaluation),
         _metric_tile("AUPRO", AUPRO, "how much of each defect the maps cover, up to 30% of false area", evaluation),
     ]
 
@@ -68,9 +68,27 @@ def _metric_tile(title: str, name: str, meaning: str, evaluation: Evaluation) ->
     return Tile(title, metric_text(metric.value if metric else None), "", meaning)
 
 
-def promise_kept(evaluation: Evaluation, unit: Unit) -> str | None:
+def kind_table(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """Return cells by kind and column: of clips with their events, and without what says little of single frames."""
+    unit, table = evaluation.unit, {}
+    for row in evaluation.kinds:
+        called, share = row.called_anomalous, row.called_anomalous / row.count
+        lowest, _, median, _, highest = map(score_text, row.quantiles)
+        cells: dict[str, Any] = {"images": row.count, "flagged": called, "share": percent_text(share)}
+        scores = {"mean score": score_text(row.mean_score), "lowest": lowest, "median": median, "highest": highest}
+        if unit.of_clips:
+            events = NOTHING if row.events is None else f"{row.events_caught} of {row.events}"
+            cells = {"events found": events, "clips": row.clips, "frames": row.count}
+            cells["above threshold"] = f"{called} ({percent_text(share, 0)})"
+            del scores["lowest"]
+        quality = {f"{unit.sample} AUROC": metric_text(row.auroc), "pixel IoU": metric_text(row.pixel_iou)}
+        table[row.kind] = cells | scores | quality
+    return table
+
+
+def promise_kept(evaluation: Evaluation) -> str | None:
     """Say whether the test split's false alarms speak against the promise; None where that cannot be told."""
-    alarms, threshold = evaluation.rates.false_alarms, evaluation.threshold
+    alarms, threshold, unit = evaluation.rates.false_alarms, evaluation.threshold, evaluation.unit
     if not alarms.total or evaluation.seen:
         return None
     chance = alarms_p_value(alarms.count, alarms.total, threshold.rank, threshold.count)
@@ -79,10 +97,9 @@ def promise_kept(evaluation: Evaluation, unit: Unit) -> str | None:
         return f"{found}; so few would not speak against the promise even if all were flagged."
     if chance >= LEVEL:
         return f"{found}, which does not speak against the promise."
-    things = "clips" if evaluation.clips else "parts"
     return (
         f"{found}. That is more than the promise allows: if the promise held, this many false alarms or more would "
-        f"happen with probability {chance:.2g}. Are these {things} like those that the threshold was set from?"
+        f"happen with probability {chance:.2g}. Are these {unit.thing}s like those that the threshold was set from?"
     )
 
 

@@ -14,6 +14,7 @@ from adkit.drawing.regions import Outline, outline_of
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
 from adkit.evaluation.pictures import colour_scale, ends_of_kinds, reconstructed
+from adkit.evaluation.split_results import FALSE_ALARM
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.types import Sample
@@ -25,7 +26,6 @@ QUALITY = 80
 """Of the JPEG files, 1 to 95."""
 MOST_BYTES = 2_800_000
 """Of all pictures of a page, as text: a page is to be mailed."""
-MISSED_EVENT, FALSE_ALARM = "missed event", "false alarm"
 MOST_NORMALS = 3
 """Of the normal samples that set the threshold, those of the highest scores."""
 MOST_LEFT_OUT = 6
@@ -38,25 +38,13 @@ class Example:
 
     sample: Sample
     result: Judged
-    as_event: str | None = None  # of a frame of a clip: what its event is worth, which decides there
-
-    @property
-    def verdict(self) -> str:
-        """Return the decision against the truth, in two words."""
-        if self.as_event is not None:
-            return self.as_event
-        if self.sample.anomalous is None:
-            return "flagged" if self.result.anomalous else "passed"
-        if self.sample.anomalous:
-            return "caught" if self.result.anomalous else "missed defect"
-        return FALSE_ALARM if self.result.anomalous else "passed"
+    verdict: str  # the decision against the truth, in words; of frames it is their event's
+    of_frame: bool = False  # of a test clip, where no frame is decided on by itself
 
     @property
     def mistaken(self) -> bool:
         """Say whether decision and truth differ."""
-        if self.as_event is not None:
-            return self.as_event in (MISSED_EVENT, FALSE_ALARM)
-        return self.sample.anomalous is not None and self.sample.anomalous != self.result.anomalous
+        return self.verdict == FALSE_ALARM or self.verdict.startswith("missed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,26 +153,19 @@ def _left_out(run: Run, workplace: Workplace) -> list[Example]:
     if not samples:
         return []
     return [
-        Example(replace(sample, anomalous=None, kind="not known"), replace(found, reconstruction=None))
+        Example(
+            replace(sample, anomalous=None, kind="not known"),
+            replace(found, reconstruction=None),
+            "flagged" if found.anomalous else "passed",
+        )
         for sample, found in workplace.model(run).stills(samples)
         if isinstance(found, FrameResult)
     ]
 
 
 def _example(evaluation: Evaluation, position: int) -> Example:
-    return Example(evaluation.samples[position], evaluation.result_at(position), _as_event(evaluation, position))
-
-
-def _as_event(evaluation: Evaluation, position: int) -> str | None:
-    """Say what is made of a frame: events are caught and missed, and a frame alone is no alarm; None of stills."""
-    clips, alarms = evaluation.clips, evaluation.results.alarms
-    if clips is None:
-        return None
-    if evaluation.anomalous[position]:
-        return MISSED_EVENT if any(position in event.frames for event in clips.missed) else "caught"
-    if alarms[position]:
-        return FALSE_ALARM if any(position in part.frames for part in clips.false) else "beside a caught event"
-    return "too short for an event" if evaluation.called[position] else "passed"
+    judged, verdict = evaluation.result_at(position), evaluation.split.verdict(position)
+    return Example(evaluation.samples[position], judged, verdict, of_frame=evaluation.unit.of_clips)
 
 
 def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
@@ -199,8 +180,7 @@ def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
 
 def _oddest_normals(run: Run, registry: Registry, calibrating: Sequence[Sample]) -> list[Example]:
     """Return the highest-scoring samples that set the threshold, one a clip, whose files are still the same."""
-    record, predictions, seen = run.record, run.calibration(), run.seen()
-    expected = {**seen.training, **seen.calibration}
+    record, predictions, expected = run.record, run.calibration(), run.seen().all
     scores = sample_scores(predictions, open_scorer(record.scorer, registry), record.smoothing_s)
     known = {sample.id: sample for sample in calibrating}
     highest: dict[str, int] = {}
@@ -214,7 +194,9 @@ def _oddest_normals(run: Run, registry: Registry, calibrating: Sequence[Sample])
         if content_hashes([sample])[name] == expected.get(name):
             anomaly_map = None if predictions.maps is None else record.view.whole(predictions.maps[row])
             score = float(scores[row])
-            odd.append(Example(sample, Judged(score, None, score > record.threshold.value, anomaly_map)))
+            flagged = score > record.threshold.value
+            verdict = FALSE_ALARM if flagged else "passed"
+            odd.append(Example(sample, Judged(score, None, flagged, anomaly_map), verdict))
     return odd
 
 

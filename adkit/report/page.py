@@ -24,7 +24,6 @@ from adkit.report.timelines import clips_of
 from adkit.runs.store import MODEL, REPORT, Run
 from adkit.stats import formatting
 from adkit.stats.calibration import Threshold, ThresholdRule
-from adkit.stats.formatting import Unit
 from adkit.workflows.fit import PIXEL_SHARE
 from adkit.workflows.score import Workplace, calibrating_scores
 
@@ -66,7 +65,7 @@ def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, wh
     names, scores = calibrating_scores(run, workplace.registry)
     steps = threshold_steps(names, scores, threshold, evaluation)
     calibrate_command = plain(shlex.join(["adkit", "calibrate", run.argument]))
-    unit = evaluation.unit if evaluation else Unit.of(threshold.unit)
+    unit = evaluation.unit if evaluation else threshold.words
     texts = contents.step_texts(steps, calibrate_command, evaluation, unit)
     start = next(position for position, step in enumerate(steps) if step.chosen)
     histogram = plots.histogram(scores, [step.threshold.value for step in steps], start)
@@ -95,9 +94,10 @@ def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, wh
     }
     if evaluation is not None:
         context |= {
-            "tiles": contents.tiles(evaluation, unit),
-            "promise_kept": contents.promise_kept(evaluation, unit),
-            "rate_chart": plots.rates(threshold, evaluation, unit),
+            "tiles": contents.tiles(evaluation),
+            "promise_kept": contents.promise_kept(evaluation),
+            "kinds": contents.kind_table(evaluation),
+            "rate_chart": plots.rates(threshold, evaluation),
             "roc": plots.roc(evaluation),
             "precision_recall": plots.precision_recall(evaluation),
             "summaries": {name: workplace.registry.metrics.entries[name].summary for name in evaluation.apt},
@@ -126,19 +126,12 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 def environment() -> jinja2.Environment:
     """Return what fills in this package's templates."""
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("adkit.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+    return formatting.templates(
+        "adkit.report",
+        "templates",
+        kind_of=kind_of,
+        plain=lambda value: formatting.NOTHING if value is None else plain(str(value)),
     )
-    found.filters |= {
-        **formatting.FILTERS,
-        "kind_of": kind_of,
-        "plain": lambda value: formatting.NOTHING if value is None else plain(str(value)),
-    }
-    return found
 
 
 def _wanted(rule: ThresholdRule, threshold: Threshold) -> str | None:

@@ -1,13 +1,14 @@
 """The charts of a run, of its training and of a comparison."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter, itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.evaluation.clip_results import ClipResults
 from adkit.evaluation.evaluate import Evaluation
+from adkit.evaluation.split_results import SplitResults
 from adkit.report.charts import (
     Axis,
     Chart,
@@ -23,8 +24,9 @@ from adkit.report.charts import (
     row_chart,
 )
 from adkit.stats.calibration import Threshold
-from adkit.stats.formatting import Unit, counted
+from adkit.stats.formatting import counted
 from adkit.stats.rates import Curve, Rate, decision_rates, precision_recall_curve, roc_curve
+from adkit.stats.segments import grouped
 
 MOST_STROKES = 1500
 """Below a histogram, of more scores evenly chosen ones and both ends."""
@@ -34,12 +36,12 @@ DASHED = "loss"
 _STROKES_PX, _RANK_PX, _BARS_PX, _LINE_PX = 24, 24, 14, 60
 
 
-def rates(threshold: Threshold, evaluation: Evaluation, unit: Unit) -> Chart:
+def rates(threshold: Threshold, evaluation: Evaluation) -> Chart:
     """Draw what was caught, and what was promised beside what was seen, as intervals."""
-    found, promised = evaluation.rates, f"promised: {unit.good}s flagged"
+    found, unit = evaluation.rates, evaluation.unit
     rows = [
         *_seen(f"seen: {unit.defect}s caught", "defect", found.caught),
-        ChartRow(promised, "normal", 0, threshold.expected_rate, threshold.certain_rate),
+        ChartRow(f"promised: {unit.good}s flagged", "normal", 0, threshold.expected_rate, threshold.certain_rate),
         *_seen(f"seen: {unit.good}s flagged", "good", found.false_alarms),
     ]
     label = "Dots and 95% intervals: " + "; ".join(
@@ -81,22 +83,24 @@ def roc(evaluation: Evaluation) -> Chart | None:
     if curve is None:
         return None
     # Of clips, the curves are of frames, as frame_auroc is.
-    found = decision_rates(evaluation.scores, evaluation.anomalous, evaluation.threshold.value)
-    good, defects = ("normal frames", "anomalous frames") if evaluation.clips else ("good parts", "defects")
-    oracle = [] if evaluation.clips else found.oracle_passing
+    found, unit = decision_rates(evaluation.scores, evaluation.anomalous, evaluation.threshold.value), evaluation.unit
+    good, flaws = f"{unit.normal} {unit.seen}s", f"{unit.flaw}s"
     defective = evaluation.scores[evaluation.anomalous]
     own = found.false_alarms.share or 0, found.caught.share or 0
     label = (
-        f"ROC curve. At the run's threshold {own[0]:.1%} of the {good} are flagged and {own[1]:.1%} of the {defects} "
+        f"ROC curve. At the run's threshold {own[0]:.1%} of the {good} are flagged and {own[1]:.1%} of the {flaws} "
         "are caught"
     )
     return share_chart(
         label,
-        (f"{good} flagged", f"{defects} caught"),
+        (f"{good} flagged", f"{flaws} caught"),
         curve,
         [(0, 0), (1, 1)],
         [own],
-        [(1 - (row.passing.share or 0), float((defective > row.threshold).mean())) for row in oracle],
+        [
+            (1 - (row.passing.share or 0), float((defective > row.threshold).mean()))
+            for row in evaluation.rates.oracle_passing
+        ],
     )
 
 
@@ -105,14 +109,14 @@ def precision_recall(evaluation: Evaluation) -> Chart | None:
     curve = precision_recall_curve(evaluation.scores, evaluation.anomalous)
     if curve is None:
         return None
-    defects, kind = ("anomalous frames", "anomalous") if evaluation.clips else ("defects", "defective")
+    unit = evaluation.unit
     caught, flagged = int((evaluation.called & evaluation.anomalous).sum()), int(evaluation.called.sum())
     recall = caught / int(evaluation.anomalous.sum())
     share = float(evaluation.anomalous.mean())
-    label = f"Precision-recall curve. At the run's threshold {recall:.1%} of the {defects} are caught; " + (
-        f"{caught / flagged:.1%} of what is flagged is {kind}" if flagged else "nothing is flagged"
+    label = f"Precision-recall curve. At the run's threshold {recall:.1%} of the {unit.flaw}s are caught; " + (
+        f"{caught / flagged:.1%} of what is flagged is {unit.anomalous}" if flagged else "nothing is flagged"
     )
-    titles = (f"{defects} caught", f"flagged {'frames' if evaluation.clips else 'parts'} that are {kind}")
+    titles = (f"{unit.flaw}s caught", f"flagged {unit.seen}s that are {unit.anomalous}")
     own = [(recall, caught / flagged)] if flagged else []
     # Between two thresholds nothing is reached in between: precision jumps, so the curve is drawn in steps.
     return share_chart(label, titles, curve, [(0, share), (1, share)], own, steps=True)
@@ -145,15 +149,8 @@ def distributions(normal_scores: NDArray[np.float64], threshold: Threshold, eval
     groups: list[tuple[str, Ink, NDArray[np.float64]]] = [
         (f"normal, set the threshold · {len(normal_scores)}", "normal", normal_scores)
     ]
-    if evaluation is not None and evaluation.clips:
-        groups += _scores_of_clips(evaluation.clips, threshold)
-    elif evaluation is not None:
-        kinds = np.array(evaluation.results.kinds)
-        for row in evaluation.kinds:
-            chosen = kinds == row.kind
-            defective = bool(evaluation.anomalous[chosen].any())
-            title = f"{row.kind} · {row.called_anomalous} of {row.count} {'caught' if defective else 'flagged'}"
-            groups.append((title, "defect" if defective else "good", evaluation.scores[chosen]))
+    if evaluation is not None:
+        groups += _scores_of(evaluation.split, threshold)
     label = f"Scores as dots, the threshold as a line at {threshold.value:.4g}. " + "; ".join(
         f"{title}, median {np.median(scores):.4g}" for title, _, scores in groups
     )
@@ -167,19 +164,17 @@ def score_chart(label: str, rows: Sequence[ChartRow], threshold: float) -> Chart
     return chart
 
 
-def _scores_of_clips(clips: ClipResults, threshold: Threshold) -> list[tuple[str, Ink, NDArray[np.float64]]]:
-    groups: list[tuple[str, Ink, NDArray[np.float64]]] = []
-    if clips.normal:
-        scores = np.array([part.score for part in clips.normal])
-        flagged = int((scores > threshold.value).sum())
-        groups.append((f"normal {clips.unit}s · {flagged} of {len(scores)} flagged", "good", scores))
-    missed = set(clips.missed)
-    for kind in sorted({event.kind for event in clips.events}):
-        events = [event for event in clips.events if event.kind == kind]
+def _scores_of(split: SplitResults, threshold: Threshold) -> Iterator[tuple[str, Ink, NDArray[np.float64]]]:
+    """Yield a group of what is counted as flagged, then one of each kind of what can be caught."""
+    unit, missed = split.unit, set(split.missed)
+    for kind, parts in sorted(grouped(split.normal, attrgetter("kind")).items(), key=itemgetter(0)):
+        flagged = sum(part.score > threshold.value for part in parts)
+        title = f"{f'{unit.good}s' if unit.of_clips else kind} · {flagged} of {len(parts)} flagged"
+        yield title, "good", np.array([part.score for part in parts])
+    for kind, events in sorted(grouped(split.events, attrgetter("kind")).items(), key=itemgetter(0)):
         caught = sum(event not in missed for event in events)
-        title = f"{kind} · {caught} of {counted(len(events), 'event')} caught"
-        groups.append((title, "defect", np.array([event.score for event in events])))
-    return groups
+        of = counted(len(events), unit.defect) if unit.of_clips else len(events)
+        yield f"{kind} · {caught} of {of} caught", "defect", np.array([event.score for event in events])
 
 
 def epochs(title: str, curves: Mapping[str, Sequence[float]], best_epoch: int | None, height: int = 180) -> Chart:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.evaluation.clip_results import alarms_at
 from adkit.evaluation.evaluate import Evaluation
+from adkit.evaluation.split_results import alarms_at
 from adkit.stats.calibration import Threshold, ThresholdRule, parse_rate, threshold_from
 
 MOST_STEPS = 120
@@ -51,17 +51,14 @@ def threshold_steps(
 
 
 def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArray[np.bool_] | None, int | None]:
-    """Count caught and falsely flagged images; or events and clips, with alarms, and how many touch no true event."""
-    clips = evaluation.clips
-    if clips is None:
-        called = evaluation.scores > threshold
-        return int((called & evaluation.anomalous).sum()), int((called & ~evaluation.anomalous).sum()), None, None
-    results = evaluation.results
+    """Count what is caught and falsely flagged; of clips also return the alarms, and how many touch no true event."""
+    split, results = evaluation.split, evaluation.results
     alarms = alarms_at(threshold, evaluation.normal_frame_scores, results.clips, results.times_s, results.scores)
-    flagged = sum(part.score > threshold for part in clips.normal)
-    caught = sum(bool(alarms[event.frames.start : event.frames.stop].any()) for event in clips.events)
-    spans = results.spans(alarms)
-    return caught, flagged, alarms, sum(not evaluation.anomalous[span.start : span.stop].any() for span in spans)
+    flags, flagged = alarms.tolist(), sum(part.score > threshold for part in split.normal)
+    caught = sum(True in flags[event.frames.start : event.frames.stop] for event in split.events)
+    if not split.rows:
+        return caught, flagged, None, None
+    return caught, flagged, alarms, len(results.spans_beside(alarms, results.anomalous))
 
 
 def offered_ranks(count: int, own: int) -> list[int]:

@@ -17,8 +17,8 @@ from adkit.data.video_writer import Encoding, VideoWriter
 from adkit.data.view import View
 from adkit.drawing.overlay import fitted
 from adkit.errors import AdkitError
-from adkit.evaluation.clip_results import ClipResults, ClipRow
 from adkit.evaluation.evaluate import Evaluation
+from adkit.evaluation.split_results import ClipRow
 from adkit.report.charts import Axis, path_of
 from adkit.report.thresholds import Step
 from adkit.stats.formatting import clock
@@ -99,8 +99,8 @@ class ClipSection:
 
 def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> ClipSection | None:
     """Return the clips of the evaluation, in its order; None where it is of still images."""
-    clips, results = evaluation.clips, evaluation.results
-    if clips is None:
+    split, results = evaluation.split, evaluation.results
+    if not split.rows:
         return None
     scores, threshold = evaluation.scores, evaluation.threshold.value
     limits = [step.threshold.value for step in steps]
@@ -110,16 +110,16 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> ClipSection | Non
     high += 0.02 * (high - low or 1.0)
     axis = Axis("", low, high, height=HEIGHT)
     spans = results.spans(np.ones(len(scores), bool))
-    chosen = _worth_seeing(evaluation, clips, spans)
+    chosen = _worth_seeing(evaluation, spans)
     videos = _videos(evaluation, spans, chosen)
     runs = [results.spans(step.alarms) for step in steps if step.alarms is not None]
     found = [grouped(step, lambda frames: results.clips[frames.start]) for step in runs]
-    missed = set(clips.missed)
+    missed = set(split.missed)
     timelines = []
     for number in sorted(chosen):
-        span, row = spans[number], clips.rows[number]
+        span, row = spans[number], split.rows[number]
         edges, length_s = _edges(results.times_s[span.start : span.stop])
-        own = [event for event in clips.events if event.frames.start in span]
+        own = [event for event in split.events if event.frames.start in span]
         timelines.append(
             Timeline(
                 row,
@@ -149,13 +149,13 @@ def _block(edges: Sequence[float], frames: range, clip: range) -> Block:
     return begin, round(edges[frames.stop - clip.start] - begin, 2)
 
 
-def _worth_seeing(evaluation: Evaluation, clips: ClipResults, spans: Sequence[range]) -> dict[int, int]:
+def _worth_seeing(evaluation: Evaluation, spans: Sequence[range]) -> dict[int, int]:
     """Return the numbers of the clips, the one that tells most first, each with the position of its moment.
 
     The clearest event of each kind and the worst mistakes take turns; then come the others, by their highest score.
     """
     clearest: dict[str, int] = {}
-    for event in sorted(clips.events, key=lambda event: -event.score):
+    for event in sorted(evaluation.split.events, key=lambda event: -event.score):
         clearest.setdefault(event.kind, event.peak)
     events, mistakes = list(clearest.values()), evaluation.mistakes()
     turns = [position for pair in zip(events, mistakes, strict=False) for position in pair]

@@ -280,6 +280,11 @@ class SeenData:
     training: Mapping[str, str]
     calibration: Mapping[str, str]  # empty as long as only the training samples themselves calibrate
 
+    @property
+    def all(self) -> dict[str, str]:
+        """Return both."""
+        return {**self.training, **self.calibration}
+
     def to_bytes(self) -> bytes:
         """Give it as JSON."""
         return (json.dumps({"training": self.training, "calibration": self.calibration}, indent=0) + "\n").encode()

@@ -281,12 +281,12 @@ def default_runs_root() -> Path:
     return Path(os.environ.get("ADKIT_RUNS") or "runs")
 
 
-def free_name(root: Path, stem: str) -> str:
-    """Return the stem, with a number where there is something of that name below the root."""
-    name, number = stem, 1
+def free_name(root: Path, stem: str, suffix: str = "") -> str:
+    """Return the stem, with a number where there is something of that name below the root, and the suffix."""
+    name, number = f"{stem}{suffix}", 1
     while (root / name).exists():
         number += 1
-        name = f"{stem}-{number}"
+        name = f"{stem}-{number}{suffix}"
     return name
 
 

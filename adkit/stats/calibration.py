@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adkit.errors import OptionError, PromiseError
-from adkit.stats.formatting import SLACK, UnitName, bound_text, counted, duration_text, often_text, rate_text
+from adkit.stats.formatting import SLACK, Unit, UnitName, bound_text, counted, duration_text, often_text, rate_text
 from adkit.stats.segments import clip_numbers, grouped
 
 CERTAINTY = 0.95
@@ -38,6 +38,11 @@ class Threshold:
     unit: UnitName = "image"  # what a false alarm is counted by
     unit_s: float | None = None  # how long a clip lasts, on average of those that set it
     left_out: int = 0  # units without a say in it, since they are held for anomalous
+
+    @property
+    def words(self) -> Unit:
+        """Return what a false alarm is counted by, with its words."""
+        return Unit.of(self.unit)
 
     @property
     def alarm_every_s(self) -> float | None:

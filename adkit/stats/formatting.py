@@ -1,10 +1,15 @@
 """Numbers, times, lengths and units as people read them: one way to write each, for terminal, report and page."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import jinja2
 
 NOTHING = "–"  # what stands where there is no number
 AS_A_WHOLE = "as a whole"  # where an image is anomalous though no place is: something is missing, extra or exchanged
@@ -134,19 +139,41 @@ FILTERS: Mapping[str, Callable[..., str]] = {one.__name__.removesuffix("_text"):
 """The ways to write, as the templates of report and page call them."""
 
 
+def templates(package: str, folder: str, **filters: Callable[..., str]) -> jinja2.Environment:
+    """Return what fills in a package's templates, with these filters too; every value is escaped, and none may lack."""
+    import jinja2  # which no command line needs
+
+    loader, lacking = jinja2.PackageLoader(package, folder), jinja2.StrictUndefined
+    found = jinja2.Environment(loader=loader, undefined=lacking, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    found.filters |= {**FILTERS, **filters}
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Images, clips or pieces of clips, as a run's promise counts them; the words are singulars with a plural in s."""
+    """Images, clips or pieces of clips, as a run's promise counts them; nouns are singulars with a plural in s."""
 
     name: str  # "image", "clip", "30 s piece"
-    sample: str  # what is scored
-    good: str  # what a false alarm is counted by
+    whole: UnitName  # the same, uncut
+    sample: str  # what is scored: "image", "frame"
+    good: str  # what a false alarm is counted by: "good part", "normal 30 s piece"
     defect: str  # what can be missed
+    thing: str  # that is right or wrong: "part", "clip"
+    seen: str  # of such a thing, what is judged: "part", "frame"
+    flaw: str  # such a thing that is wrong: "defect", "anomalous frame"
+    normal: str  # the adjectives for what is right …
+    anomalous: str  # … and wrong
 
     @classmethod
-    def of(cls, name: UnitName, segment_s: float | None = None) -> "Unit":
+    def of(cls, name: UnitName, segment_s: float | None = None) -> Unit:
         """Return the unit of that name, where long clips were cut into pieces of about so many seconds."""
         if name == "image":
-            return cls("image", "image", "good part", "defect")
+            return cls(name, name, "image", "good part", "defect", "part", "part", "defect", "good", "defective")
         piece = "clip" if segment_s is None else f"{seconds_text(segment_s)} piece"
-        return cls(piece, "frame", f"normal {piece}", "event")
+        nouns = (f"normal {piece}", "event", "clip", "frame", "anomalous frame")
+        return cls(piece, name, "frame", *nouns, "normal", "anomalous")
+
+    @property
+    def of_clips(self) -> bool:
+        """Say whether what is scored are frames of clips."""
+        return self.whole == "clip"

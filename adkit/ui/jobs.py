@@ -13,7 +13,6 @@ server finds it. What waits, runs, is done or failed is read from these files al
 
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -25,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,14 +37,12 @@ from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
 from adkit.runs.unfinished import discard_unfinished, find_unfinished, list_unfinished
 from adkit.stats.formatting import duration_text, often_text
+from adkit.stats.segments import grouped
 from adkit.ui.markup import render
 from adkit.ui.settings import TOKEN_VARIABLE, ServerSettings
 
 MOST_READ = 600_000
 """Bytes of a stream, from its end."""
-DRAWN = ("loss", "held out")
-"""The numbers of a training whose curves are shown."""
-_FIGURE = re.compile(r"([a-z][a-z ]*?) (\d+(?:\.\d+)?(?:e-?\d+)?)\b")
 FOLDER = ".page-jobs"
 JOB, CANCELLED = "job.json", "cancelled"
 MOST_KEPT = 50
@@ -61,6 +58,7 @@ class ProgressLine(BaseModel, frozen=True):
     share: float = 0.0  # of all, 0..1
     text: str = ""  # how far it is; "" before the first step
     status: str = ""
+    figures: dict[str, float] = {}  # the next points of curves
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class Steps:
     """How far a job is."""
 
     now: ProgressLine
-    curves: dict[str, list[float]] = field(default_factory=dict)  # values that the statuses told, of DRAWN
+    curves: dict[str, list[float]] = field(default_factory=dict)  # of two points or more
     notes: tuple[str, ...] = ()  # what else was written to stderr
 
 
@@ -81,19 +79,9 @@ def read_steps(path: Path) -> Steps:
             continue
         with suppress(ValidationError):  # a line that is being written
             lines.append(ProgressLine.model_validate_json(text))
-    now = lines[-1] if lines else ProgressLine()
-    return Steps(now, _curves([line.status for line in lines]), tuple(notes))
-
-
-def _curves(statuses: list[str]) -> dict[str, list[float]]:
-    told = [figures_of(status) for status, _ in groupby(filter(None, statuses))]
-    curves = {name: [figures[name] for figures in told if name in figures] for name in DRAWN}
-    return {name: values for name, values in curves.items() if len(values) > 1}
-
-
-def figures_of(status: str) -> dict[str, float]:
-    """Return the numbers in a status by the words before them: "loss 0.012, held out 0.013" has two."""
-    return {name.strip(): float(value) for name, value in _FIGURE.findall(status)}
+    points = grouped((point for line in lines for point in line.figures.items()), itemgetter(0))
+    curves = {name: [value for _, value in found] for name, found in points.items() if len(found) > 1}
+    return Steps(lines[-1] if lines else ProgressLine(), curves, tuple(notes))
 
 
 def read_end(path: Path) -> str:

@@ -4,18 +4,9 @@ from functools import partial
 from importlib.resources import files
 from typing import Any
 
-import jinja2
+from adkit.stats.formatting import moment_text, templates
 
-from adkit.stats import formatting
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("adkit.ui", "assets"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
-_TEMPLATES.filters |= {**formatting.FILTERS, "moment": partial(formatting.moment_text, local=True)}
+_TEMPLATES = templates("adkit.ui", "assets", moment=partial(moment_text, local=True))
 
 
 def text_of(name: str) -> str:

@@ -9,7 +9,6 @@ from adkit.data.images import resize
 from adkit.drawing.overlay import faded, fitted, heat, image_uri
 from adkit.errors import AdkitError
 from adkit.files.table import csv_text
-from adkit.stats.formatting import Unit
 from adkit.ui.markup import piece, render
 from adkit.ui.scoring import Ready, UploadResult
 from adkit.workflows.score import still_row
@@ -36,7 +35,7 @@ def verdict(ready: Ready, finding: UploadResult) -> str:
         run=model.run.record,
         doubt=model.doubt(result),
         threshold=model.threshold,
-        unit=Unit.of(model.threshold.unit),
+        unit=model.threshold.words,
         low=low,
         span=span,
         bars=bars,

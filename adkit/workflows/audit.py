@@ -108,8 +108,7 @@ def moved(drift: Drift | None, leave_one_out: bool) -> str | None:
 
 def audit(run: Run, workplace: Workplace, normal: Sequence[str]) -> Audit:
     """Hold the scores of fresh good images, which the run has not seen, against its promise; raises AdkitError."""
-    seen = run.seen()
-    fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()}, run.record)
+    fresh = fresh_normals(normal, set(run.seen().all.values()), run.record)
     found = score_normals(run, workplace, fresh)
     threshold = found.model.threshold
     flagged, promised = Rate.of(found.scores > threshold.value), (threshold.rank, threshold.count)

@@ -82,7 +82,7 @@ def _fresh_basis(
 ) -> tuple[Basis, SeenData, FreshNormals, Drift]:
     """Return the new images' results, with `keep` beside those that the run has, what they are, and their drift."""
     record, seen = run.record, run.seen()
-    fresh = fresh_normals(normal, {*seen.training.values(), *(seen.calibration.values() if keep else ())}, record)
+    fresh = fresh_normals(normal, {*(seen.all if keep else seen.training).values()}, record)
     kept = run.calibration() if keep else None
     unit_s = _mean_of_both(fresh, record.threshold) if keep else fresh.unit_s
     rule.in_units(unit_s).rank(fresh.count + (len(set(kept.clips)) if kept else 0))  # before anything takes long
@@ -96,8 +96,7 @@ def _fresh_basis(
             raise PromiseError(message, hint="leave --keep out")
         source = f"{source}, and {len(set(kept.clips))} from before{record.calibration.in_brackets}"
         data = f"{data} and {record.calibration.data}"
-        names = _names_beside(kept, predictions)
-        known = {**seen.training, **seen.calibration}
+        names, known = _names_beside(kept, predictions), seen.all
         hashes |= {names[sample_id]: known[sample_id] for sample_id in kept.ids}
         kept = replace(kept, ids=tuple(names[i] for i in kept.ids), clips=tuple(names[c] for c in kept.clips))
         predictions = join_predictions([predictions, kept], len(predictions.ids) + len(kept.ids))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.clips import at_steps, cut_into
-from adkit.data.fingerprints import UNREADABLE, content_hashes
+from adkit.data.fingerprints import content_hashes
 from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
@@ -22,6 +22,7 @@ from adkit.stats.significance import Drift, drift_test
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
 from adkit.workflows.score import FittedModel, Workplace, sample_scores
+from adkit.workflows.training_data import without_copies
 
 
 @dataclass
@@ -68,22 +69,13 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     unit = record.threshold.unit
     samples, left_out = _found(arguments, named, record)
     hashes = content_hashes(samples)
-    fresh = FreshNormals(named, [], {}, unit, left_out=left_out)
-    taken: set[tuple[str, ...]] = set()
     members = grouped(samples, lambda sample: sample.clip)
-    for clip, frames in members.items():
-        contents = tuple(hashes[sample.id] for sample in frames)
-        name = str(frames[0].frame) if unit == "image" else clip
-        if any(content in seen for content in contents):
-            fresh.seen.append(name)
-        elif contents in taken:
-            fresh.copies.append(name)
-        else:
-            fresh.samples += frames
-            fresh.hashes |= {sample.id: hashes[sample.id] for sample in frames}
-            if UNREADABLE not in contents:
-                taken.add(contents)
-    if not fresh.samples:
+    known = {clip for clip, frames in members.items() if any(hashes[sample.id] in seen for sample in frames)}
+    names = [str(members[clip][0].frame) if unit == "image" else clip for clip in members if clip in known]
+    samples, copies = without_copies([one for one in samples if one.clip not in known], hashes, set())
+    own = {sample.id: hashes[sample.id] for sample in samples}
+    fresh = FreshNormals(named, samples, own, unit, names, copies, left_out=left_out)
+    if not samples:
         all_of_them = f"the one {unit}" if len(members) == 1 else f"all {len(members)} {unit}s"
         told = f"the run has seen {all_of_them} of {named}, and its scores of them say nothing of new parts"
         raise DatasetError(told, hint=f"name {unit}s of good parts that were taken later")

@@ -2,9 +2,9 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adkit.interfaces import Advance, Progress
 from adkit.stats.formatting import duration_text
@@ -24,6 +24,7 @@ class Standing:
     elapsed_s: float  # since the first step began
     text: str  # "step 3 of 6 · training · about 3 min in all · 12 of 60"
     status: str  # how the innermost step goes
+    figures: Mapping[str, float]  # that came with it; each is told once
 
 
 @dataclass(eq=False)
@@ -53,6 +54,7 @@ class _Step:
     total: int
     done: int = 0
     status: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)  # not told yet
 
     def room(self) -> tuple[float, float]:
         """Return how much is done, and how much one unit is, 0..1."""
@@ -103,10 +105,10 @@ class OneBar(Progress):
             yield advance
             self.show(self._standing(), advanced=False)
 
-    def status(self, text: str) -> None:
-        """Keep the text for the next time that the innermost step is shown."""
+    def status(self, text: str, figures: Mapping[str, float] | None = None) -> None:
+        """Keep text and figures for the next time that the innermost step is shown."""
         if self._open and isinstance(step := self._open[-1], _Step):
-            step.status = text
+            step.status, step.figures = text, figures or {}
 
     @contextmanager
     def _opened(self, part: _Plan | _Step) -> Iterator[None]:
@@ -130,7 +132,8 @@ class OneBar(Progress):
         steps = [part for part in self._open if isinstance(part, _Step)]
         now = steps[-1]
         labels, text = tuple(step.label for step in steps), " · ".join(self._words(elapsed_s))
-        return Standing(labels, now.done, now.total, self._share, elapsed_s, text, now.status)
+        figures, now.figures = now.figures, {}
+        return Standing(labels, now.done, now.total, self._share, elapsed_s, text, now.status, figures)
 
     def _words(self, elapsed_s: float) -> Iterator[str]:
         """Say where it is: what several are done of, the number of the step, its name, and how long all takes."""

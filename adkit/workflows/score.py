@@ -82,14 +82,14 @@ class FrameResult(Judged):
         return {"regions": regions, "specks": self.specks, **where}
 
 
-def still_row(path: str, threshold: float, found: FrameResult | AdkitError) -> dict[str, Any]:
+def still_row(path: str, threshold: float, found: Judged | AdkitError) -> dict[str, Any]:
     """Return an image for programs: what was found in it, or why it cannot be read."""
     row = {"path": path, "score": None, "threshold": threshold, "p_value": None, "p_value_is_floor": None}
+    places = found.places() if isinstance(found, FrameResult) else {"regions": [], "specks": 0, **region_columns(None)}
     if isinstance(found, AdkitError):
-        nowhere = {"regions": [], "specks": 0, **region_columns(None)}
-        return {**row, "decision": "unreadable", "error": found.message, **nowhere}
+        return {**row, "decision": "unreadable", "error": found.message, **places}
     scores = {name: getattr(found, name) for name in ("score", "p_value", "p_value_is_floor")}
-    return {**row, **scores, "decision": "anomalous" if found.anomalous else "normal", "error": None, **found.places()}
+    return {**row, **scores, "decision": "anomalous" if found.anomalous else "normal", "error": None, **places}
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def training_data(
         hashes = content_hashes(samples)
         samples, left_out = leaving_out.split(samples, hashes, dataset.spec)
         samples, skipped = _readable(samples, progress) if settings.skip_bad else (samples, [])
-        samples, copies = _without_copies(samples, hashes, taken)
+        samples, copies = without_copies(samples, hashes, taken)
         samples, segment_s = cut(samples)
         if segment_s is not None:  # pieces have names of their own
             samples, pieces = leaving_out.split(samples, hashes, dataset.spec)
@@ -202,7 +202,7 @@ def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], 
     return readable, bad
 
 
-def _without_copies(
+def without_copies(
     samples: list[Sample], hashes: Mapping[str, str], taken: set[tuple[str, ...]]
 ) -> tuple[list[Sample], list[str]]:
     """Return each clip (a still is one) once, and the copies, whose scores would be too low; `taken` gets contents."""

@@ -109,7 +109,7 @@ def _next_record(
     if kept:
         sources.append(f"{counted(len(kept.ids), 'score')} from before{record.calibration.in_brackets}")
         data += f" and {record.calibration.data}"
-    digest, left_out = data_hash({**learned.training, **learned.calibration}), record.threshold.left_out if kept else 0
+    digest, left_out = data_hash(learned.all), record.threshold.left_out if kept else 0
     basis = Basis(predictions, ", and ".join(sources), True, data, digest, None, left_out)
     removed = [LeftOut(name=one, score=None, why="taken out later") for one in taught.removed]
     return record.model_copy(
@@ -202,20 +202,20 @@ def _numbers_of(names: Sequence[str], known: Sequence[str]) -> list[int]:
 
 def _still_counting(run: Run, seen: SeenData, learned_now: set[str]) -> Predictions | None:
     """Return the scores that set the threshold so far, without those of images that are now learned."""
-    kept, known = run.calibration(), {**seen.training, **seen.calibration}
+    kept, known = run.calibration(), seen.all
     rows = [row for row, name in enumerate(kept.ids) if known[name] not in learned_now]
     return kept.take(rows) if rows else None
 
 
 def _named_anew(fresh: FreshNormals, scored: ScoredNormals, seen: SeenData) -> list[Sample]:
     """Return the images that can be read, under new names; raises DatasetError for other sizes."""
-    by_id, shape_of = {sample.id: sample for sample in fresh.samples}, FrameShapes()
+    by_id, shape_of, known = {sample.id: sample for sample in fresh.samples}, FrameShapes(), seen.all
     samples = []
     for sample in (by_id[name] for name in scored.predictions.ids):
         if why := scored.model.other_size(shape_of(sample.frame)):
             raise DatasetError(f"{sample.frame}: {why}", hint="fit again for images of another size")
         name = sample.id
-        while name in seen.training or name in seen.calibration:
+        while name in known:
             name += " (later)"
         samples.append(replace(sample, id=name, clip=name))
     return samples

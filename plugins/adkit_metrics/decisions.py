@@ -47,12 +47,13 @@ class FalseAlarmsPerHour(ConditionalMetric):
 
     def measure(self, results: LabelledResults) -> MetricValue:
         """Return the rate; details: how many there are, and in how many hours."""
-        false, hours = float(len(_false(results))), float(_normal_hours(results).sum())
-        return MetricValue(false / hours, details={"false_alarms": false, "normal_hours": hours})
+        false, hours = len(results.spans_beside(results.alarms, results.anomalous)), float(_normal_hours(results).sum())
+        return MetricValue(false / hours, details={"false_alarms": float(false), "normal_hours": hours})
 
     def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the rate in each resample of clips."""
-        false = weights[:, [event.start for event in _false(results)]].sum(axis=1)
+        events = results.spans_beside(results.alarms, results.anomalous)
+        false = weights[:, [event.start for event in events]].sum(axis=1)
         return share(false, weights @ _normal_hours(results))
 
 
@@ -60,10 +61,6 @@ def _caught(results: LabelledResults) -> tuple[list[range], NDArray[np.bool_]]:
     """Return what is anomalous in truth, images or events, and which of it was found."""
     events = results.spans(results.anomalous)
     return events, np.array([results.alarms[event.start : event.stop].any() for event in events], bool)
-
-
-def _false(results: LabelledResults) -> list[range]:
-    return [event for event in results.spans(results.alarms) if not results.anomalous[event.start : event.stop].any()]
 
 
 def _normal_hours(results: LabelledResults) -> NDArray[np.float64]:

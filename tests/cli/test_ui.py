@@ -63,7 +63,7 @@ def test_progress_for_programs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     with progress.task("cells", 2) as outer:
         with progress.task("training", 3) as inner:
             inner(1)  # too soon after the last line
-            progress.status("epoch 2: loss 0.1")
+            progress.status("epoch 2: loss 0.1", {"loss": 0.123})
             inner(1)
             outer(1)  # of an outer step: told when it is the innermost again
         outer(1)
@@ -75,6 +75,7 @@ def test_progress_for_programs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         ("training", 2, "epoch 2: loss 0.1"),
         ("cells", 2, ""),
     ]
+    assert [line["figures"] for line in lines] == [{}, {}, {"loss": 0.123}, {}, {}]
     assert lines[1]["steps"] == ["cells", "training"]
     assert {line["total"] for line in lines} == {2, 3}
     assert all(line["elapsed_s"] >= 0 for line in lines)

@@ -54,7 +54,7 @@ def test_kinds_are_counted_in_frames_clips_and_events(judged: Evaluation) -> Non
 
 
 def test_the_verdict_counts_normal_clips_and_events(judged: Evaluation) -> None:
-    found, clips = judged.rates, judged.clips
+    found, clips = judged.rates, judged.split
     assert clips is not None
     assert (found.false_alarms.total, found.caught.total) == (2, 4)
     recall = judged.metrics["caught_at_promise"].value
@@ -67,7 +67,7 @@ def test_the_verdict_counts_normal_clips_and_events(judged: Evaluation) -> None:
 
 
 def test_a_frame_stands_for_each_mistake_and_for_each_end_of_a_kind(judged: Evaluation) -> None:
-    clips = judged.clips
+    clips = judged.split
     assert clips is not None
     assert len(judged.mistakes()) == len(clips.missed) + len(clips.false)
     for position in judged.mistakes():
@@ -96,7 +96,7 @@ def test_where_every_clip_has_an_event_a_normal_frame_is_shown_all_the_same(
         fit_press(press_methods, videos, tmp_path / "runs", "grey"), Workplace(press_methods, device="cpu")
     )
     assert found.rates.false_alarms.total == 0
-    assert "good" in {found.results.kinds[position] for position in found.telling()}
+    assert "good" in {found.results.kinds[position] for position in found.split.telling}
 
 
 def test_where_one_long_video_was_cut_its_normal_pieces_are_counted(tmp_path: Path, press_methods: Registry) -> None:
@@ -104,8 +104,8 @@ def test_where_one_long_video_was_cut_its_normal_pieces_are_counted(tmp_path: Pa
     run = fit_press(press_methods, videos, tmp_path / "runs", "grey_maps")
     assert run.record.segment_s is not None
     found = evaluate(run, Workplace(press_methods, device="cpu"))
-    assert found.clips is not None
-    assert found.clips.unit.endswith("s piece")
+    assert found.split.rows
+    assert found.split.unit.name.endswith("s piece")
     assert 3 <= found.rates.false_alarms.total <= 6
     # One clip cannot tell how much another would differ.
     assert "frame_auroc" not in found.intervals

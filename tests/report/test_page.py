@@ -381,7 +381,7 @@ def test_the_page_goes_where_it_is_asked_to(washers: Run, registry: Registry, tm
 
 def test_what_is_not_markup_is_escaped_and_nothing_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     templates = {"x": "{{ name }} {{ style | length > 99 }}", "y": "{{ nothing }}"}
-    monkeypatch.setattr(jinja2, "PackageLoader", lambda _: jinja2.DictLoader(templates))
+    monkeypatch.setattr(jinja2, "PackageLoader", lambda *_: jinja2.DictLoader(templates))
     assert render("x", {"name": "<b>&'"}) == "&lt;b&gt;&amp;&#39; True"
     with pytest.raises(jinja2.UndefinedError):
         render("y", {})

@@ -109,18 +109,18 @@ def test_false_alarms_are_counted_in_all_clips_and_no_single_frame_is_one(
     judged: Evaluation, press_methods: Registry
 ) -> None:
     names, scores = calibrating_scores(judged.run, press_methods)
-    assert judged.clips is not None
+    assert judged.split.rows
     for step in threshold_steps(names, scores, judged.threshold, judged):
         spans = judged.results.spans(np.array(step.alarms))
         assert step.outside == sum(not judged.anomalous[list(span)].any() for span in spans)
         if step.chosen:
-            assert step.outside == len(judged.clips.false)
+            assert step.outside == len(judged.split.false)
     normal_frame = int(np.flatnonzero(~judged.anomalous & ~judged.results.alarms)[0])
     high = replace(judged.results, scores=judged.scores + np.eye(len(judged.scores))[normal_frame] * 1e6)
-    alone = _example(replace(judged, results=high), normal_frame)
+    alone = _example(replace(judged, split=replace(judged.split, results=high)), normal_frame)
     assert (alone.verdict, alone.mistaken, alone.result.anomalous) == ("too short for an event", False, True)
-    for event in judged.clips.events:
-        missed = event in judged.clips.missed
+    for event in judged.split.events:
+        missed = event in judged.split.missed
         assert _example(judged, event.peak).verdict == ("missed event" if missed else "caught")
 
 

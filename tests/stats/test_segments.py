@@ -13,6 +13,8 @@ def test_items_of_a_clip_stay_together_in_the_order_in_which_clips_begin() -> No
 
 
 def test_a_unit_brings_its_words() -> None:
-    assert Unit.of("image", 30.0) == Unit("image", "image", "good part", "defect")
-    assert Unit.of("clip") == Unit("clip", "frame", "normal clip", "event")
+    images, clips = Unit.of("image", 30.0), Unit.of("clip")
+    assert (images.name, images.sample, images.good, images.defect) == ("image", "image", "good part", "defect")
+    assert (clips.name, clips.sample, clips.good, clips.defect) == ("clip", "frame", "normal clip", "event")
+    assert (images.of_clips, clips.of_clips) == (False, True)
     assert Unit.of("clip", 29.7).good == "normal 30 s piece"

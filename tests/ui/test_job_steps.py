@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from adkit.ui.jobs import figures_of, read_steps
+from adkit.ui.jobs import read_steps
 
 
-def test_numbers_of_a_status() -> None:
-    assert figures_of("epoch 3: loss 0.0123, held out 0.0119 (best 0.0110), separation 0.912") == {
-        "epoch": 3,
-        "loss": 0.0123,
-        "held out": 0.0119,
-        "best": 0.0110,
-        "separation": 0.912,
-    }
-    assert figures_of("") == {}
+def test_curves_are_of_figures_and_of_no_text(tmp_path: Path) -> None:
+    lines = [
+        {"status": f"epoch {epoch}: loss 9.9", "figures": {"loss": 1 / epoch, "held out": 2.0}} for epoch in (1, 2, 3)
+    ]
+    lines += [{"status": "loss 0.7"}, {"figures": {"once": 1.0}}]
+    (tmp_path / "stderr").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert read_steps(tmp_path / "stderr").curves == {"loss": [1, 1 / 2, 1 / 3], "held out": [2, 2, 2]}
 
 
 def test_a_stream_that_breaks_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:

@@ -32,15 +32,15 @@ app = typer.Typer(cls=FaultReportingGroup, pretty_exceptions_enable=False)
 @app.callback()
 def root(): pass
 
-def tell(done, total=5, status=""):
+def tell(done, total=5, status="", **figures):
     line = {"share": done / total, "text": f"training · about 10 s in all · {done} of {total}", "status": status}
-    print(json.dumps(line), file=sys.stderr, flush=True)
+    print(json.dumps(line | {"figures": figures}), file=sys.stderr, flush=True)
 
 @app.command()
 def good(run: str = "made"):
     tell(0)
     for number in range(1, 6):
-        tell(number, status=f"epoch {number}: loss {1 / number:.4f}, held out {2 / number:.4f} (best 0.4)")
+        tell(number, status=f"epoch {number}", loss=1 / number, held_out=2 / number)
     print(json.dumps({"run": run}))
 
 @app.command()
@@ -132,11 +132,11 @@ def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
     assert status.result == {"run": "20261126-ae-washers"}
     assert status.made() == ["20261126-ae-washers"]
     assert status.steps.now.share == 1
-    assert status.steps.curves["loss"] == [1.0, 0.5, 0.3333, 0.25, 0.2]
-    assert status.steps.curves["held out"][0] == 2
+    assert status.steps.curves["loss"] == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
+    assert status.steps.curves["held_out"][0] == 2
     text = panel(jobs, trainings=True)
     assert "Inspect with it" in text
-    assert "held out 0.4000" in text
+    assert "held_out 0.4000" in text
 
 
 def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:

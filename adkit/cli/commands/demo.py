@@ -43,9 +43,9 @@ def demo(
             say(f"all pictures: {folder}")
         say(f"the whole report, for a browser: {write_report(run, workplace).path}")
     own, data, new = "good parts", "folder:PATH_TO_GOOD_IMAGES", "NEW_IMAGES/"
-    if result.clips:
+    if result.unit.of_clips:
         own, data, new = "videos of normal operation in FOLDER/train/normal/", "clips:FOLDER", "NEW_VIDEO.mp4"
-    heatmaps = " --heatmaps maps/" if result.maps is not None and not result.clips else ""
+    heatmaps = " --heatmaps maps/" if result.maps is not None and not result.unit.of_clips else ""
     say(f"\nwhat to do next, with your own {own}:")
     say(f"  adkit inspect --dataset {data}")
     say(f"  adkit fit --method {method} --dataset {data}")

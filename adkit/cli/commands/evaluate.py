@@ -72,14 +72,12 @@ def print_evaluation(result: Evaluation) -> None:
         metric, interval = result.metrics[name], result.intervals.get(name)
         shown = f"{interval.low:z.4f} to {interval.high:z.4f}" if interval else None
         metrics.append({"metric": name, "value": metric.value, "95% interval": shown, "note": metric.why_undefined})
-    caption = ""
-    if result.clips:
-        of_clips = counted(len(result.clips.rows), "clip")
-        caption = f"over all frames, scores as they are; intervals from {RESAMPLES:,} resamples of the {of_clips}"
-    print_table(f"metrics, scorer {result.scorer or 'own'}", metrics, caption=caption)
+    clips, of_clips = clip_table(result), counted(len(result.split.rows), "clip")
+    caption = f"over all frames, scores as they are; intervals from {RESAMPLES:,} resamples of the {of_clips}"
+    print_table(f"metrics, scorer {result.scorer or 'own'}", metrics, caption=caption if clips else "")
     print_table("by kind", kind_table(result))
-    if result.clips:
-        print_table("by clip", clip_table(result))
+    if clips:
+        print_table("by clip", clips)
     if result.flattery:
         warn(result.flattery)
     warn(*result.notes)
@@ -90,8 +88,8 @@ def _print_rates(result: Evaluation) -> None:
     found = result.rates
     for title, rate in (("caught", found.caught), ("flagged", found.false_alarms)):
         say(f"  {title}: {rate.in_percent() if rate.total else 'none to judge'}")
-    if result.clips:
-        say(f"  alarms that touch no event: {len(result.clips.false)}")
+    if result.unit.of_clips:
+        say(f"  alarms that touch no event: {len(result.split.false)}")
     say(f"  threshold {result.threshold.value:.4f}: {result.threshold.promise()}")
     if found.mean_normal is not None and found.mean_anomalous is not None:
         ratio = f", ratio {found.separation_ratio:.2f}" if found.separation_ratio else ""

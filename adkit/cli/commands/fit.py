@@ -201,7 +201,7 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
         say(f"  --run {record.settings.name} means this one by now, and no longer {earlier[-1].name}")
     print_threshold(record)
     took = duration_text(sum(record.timings_s.values()))
-    learned = counted(record.train_count, "normal image" if record.threshold.unit == "image" else "normal frame")
+    learned = counted(record.train_count, f"normal {record.threshold.words.sample}")
     say(f"  learned from {learned} of {record.dataset} in {took} ({record.origin})")
     say(f"  {record.view.in_words()}")
     if record.settings.few is not None:

@@ -51,8 +51,8 @@ def export(
 
     opened = o.opened_run(run, runs)
     done = export_run(opened, o.workplace(root), out)
-    of_clips = opened.record.threshold.unit == "clip"
-    what = "frames of clips" if of_clips else "images"
+    unit = opened.record.threshold.words
+    what = "frames of clips" if unit.of_clips else "images"
     say(
         f"{out} decides as the run does: no other decision on {done.normal} normal and {done.spoilt} spoilt {what}",
         bold=True,
@@ -60,6 +60,5 @@ def export(
     )
     size = f"the model has {done.model_mb:.0f} MB"
     say(f"  scores differ by at most {done.difference:.1g} of the threshold; {size}")
-    packed = out.suffix.lower() == ".zip"
-    script, named = "score.py" if packed else out / "score.py", "CLIPS" if of_clips else "IMAGES"
-    say(f"  {'unpack it; then' if packed else 'next'}: python {script} {named}   or   python {script} --check")
+    first, script = ("unpack it; then", "score.py") if out.suffix.lower() == ".zip" else ("next", out / "score.py")
+    say(f"  {first}: python {script} {unit.whole.upper()}S   or   python {script} --check")

@@ -145,12 +145,13 @@ class Training:
         """Return the learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def text(self) -> str:
-        """Say how the last epoch went."""
+    def status(self) -> tuple[str, dict[str, float]]:
+        """Say how the last epoch went, and return its losses."""
         last = {name: values[-1] for name, values in self.curves.items()}
-        best = self.curves["held_out_loss"][self.best_epoch - 1]
-        text = f"epoch {self.epochs}: loss {last['loss']:.4f}, held out {last['held_out_loss']:.4f} (best {best:.4f})"
-        return f"{text}, separation {last['separation']:.3f}" if "separation" in last else text
+        loss, held_out, best = last["loss"], last["held_out_loss"], self.curves["held_out_loss"][self.best_epoch - 1]
+        text = f"epoch {self.epochs}: loss {loss:.4f}, held out {held_out:.4f} (best {best:.4f})"
+        text += f", separation {last['separation']:.3f}" if "separation" in last else ""
+        return text, {"loss": loss, "held out": held_out}
 
     def _learn(self, epoch: int) -> float:
         """Learn from all rows once; the mean loss over them, not finite as soon as one is not."""
@@ -218,7 +219,7 @@ def train(
                 training.resume(found)
             advance(training.epochs)
             while not training.ended and training.pass_epoch():
-                progress.status(training.text())
+                progress.status(*training.status())
                 advance(1)
                 if checkpoints.due or training.ended:
                     checkpoints.write(training.checkpoint())

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,9 @@ class Told(Progress):
 
         yield advance
 
-    def status(self, text: str) -> None:
+    def status(self, text: str, figures: Mapping[str, float] | None = None) -> None:
         self.texts.append(text)
+        self.figures = dict(figures or {})
 
 
 def rows(count: int, seed: int = 0) -> Tensor:
@@ -111,6 +112,7 @@ def test_it_learns_and_tells_how_it_goes() -> None:
     assert result.curves["separation"][-1] == 1.0
     assert "epoch 40: loss 0.0" in told.texts[-1]
     assert "separation 1.000" in told.texts[-1]
+    assert told.figures == {"loss": result.curves["loss"][-1], "held out": result.curves["held_out_loss"][-1]}
     assert not objective.training
 
 

@@ -1,4 +1,7 @@
-"""What a run says of clips of known truth: by clip, by event as `adkit score` finds them, and as the promise counts."""
+"""What a run says of samples of known truth: by event as `adkit score` finds them, as the promise counts, and by clip.
+
+A still image is a clip of one frame, an anomalous one an event, and a flagged one an event that was found.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,11 +19,12 @@ from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+FALSE_ALARM = "false alarm"
 
 
 @dataclass(frozen=True, slots=True)
 class ClipPart:
-    """Consecutive frames of one clip, with the one of the highest score."""
+    """Consecutive frames of one clip, with the one of the highest score; or one image."""
 
     name: str  # of the clip, with the time where it is a part of one
     kind: str
@@ -46,42 +50,57 @@ class ClipRow:
 
 
 @dataclass(frozen=True)
-class ClipResults:
-    """A test split of clips at the run's threshold."""
+class SplitResults:
+    """A test split at the run's threshold."""
 
-    rows: list[ClipRow]
-    normal: list[ClipPart]  # all-normal clips, or pieces of clips, as the promise counts them
-    events: list[ClipPart]  # in truth
-    found: list[ClipPart]
     results: LabelledResults
-    unit: str  # what the promise counts, in the singular: "clip", or "5 s piece"
-
-    @property
-    def missed(self) -> list[ClipPart]:
-        """Return the true events that no found one touches."""
-        return [event for event in self.events if not _any(self.results.alarms, event)]
-
-    @property
-    def false(self) -> list[ClipPart]:
-        """Return the found events that touch no anomalous frame."""
-        return [event for event in self.found if not _any(self.results.anomalous, event)]
+    unit: Unit  # what the promise counts
+    normal: list[ClipPart]  # good images, all-normal clips, or pieces of clips, as the promise counts them
+    events: list[ClipPart]  # in truth
+    missed: list[ClipPart]  # of these, which no found one touches
+    false: list[ClipPart]  # found events that touch no anomalous frame
+    rows: list[ClipRow]  # by clip; [] of stills
 
     @property
     def rates(self) -> DecisionRates:
-        """Return how many normal clips (or pieces) are flagged and true events caught; means are of frames."""
+        """Return how many normal units are flagged and true events caught; means are of samples."""
         results = self.results
+        of_samples = decision_rates(results.scores, results.anomalous, results.threshold)
         return replace(
-            decision_rates(results.scores, results.anomalous, results.threshold),
+            of_samples,
             false_alarms=Rate.counted(sum(part.score > results.threshold for part in self.normal), len(self.normal)),
             caught=Rate.counted(len(self.events) - len(self.missed), len(self.events)),
-            oracle_passing=(),
+            oracle_passing=() if self.rows else of_samples.oracle_passing,
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the table by clip, and the events."""
+    @property
+    def wrong(self) -> list[int]:
+        """Return the positions of the samples that are judged wrong; of clips, of each event's peak."""
+        return sorted(part.peak for part in [*self.missed, *self.false])
+
+    @property
+    def telling(self) -> list[int]:
+        """Return the positions of which some are worth seeing: all images, or the peaks of what is in clips."""
+        normal, anomalous = [part.peak for part in self.normal], self.results.anomalous
+        if not normal and not anomalous.all():  # every clip has an event: then of all normal frames
+            normal = [int(np.where(anomalous, -np.inf, self.results.scores).argmax())]
+        return sorted([*normal, *(event.peak for event in self.events)])
+
+    def verdict(self, position: int) -> str:
+        """Say what is made of a sample: of clips, events are caught and missed, and a frame alone is no alarm."""
+        if self.results.anomalous[position]:
+            return f"missed {self.unit.defect}" if _holds(self.missed, position) else "caught"
+        if self.results.alarms[position]:
+            return FALSE_ALARM if _holds(self.false, position) else "beside a caught event"
+        return "too short for an event" if self.results.scores[position] > self.results.threshold else "passed"
+
+    def as_json(self) -> dict[str, Any] | None:
+        """Return the table by clip, and the events; None of stills."""
+        if not self.rows:
+            return None
         missed = set(self.missed)
         return {
-            "unit": self.unit,
+            "unit": self.unit.name,
             "clips": [asdict(row) for row in self.rows],
             "events": [
                 {"clip": event.name, "kind": event.kind, "frames": len(event.frames), "caught": event not in missed}
@@ -92,6 +111,8 @@ class ClipResults:
 
 def alarms_at(threshold: float, normal_scores: Values, clips: Sequence[str], times_s: Values, scores: Values) -> Flags:
     """Return which frames (N,) belong to an event that the threshold finds; `normal_scores` are of normal frames."""
+    if len(set(clips)) == len(clips):  # stills
+        return scores > threshold
     rules = EventRules(threshold, release_level(threshold, normal_scores))
     alarms = np.zeros(len(scores), bool)
     for positions in grouped(range(len(scores)), clips.__getitem__).values():
@@ -103,22 +124,25 @@ def alarms_at(threshold: float, normal_scores: Values, clips: Sequence[str], tim
     return alarms
 
 
-def clip_results(results: LabelledResults, segment_s: float | None, aurocs: Mapping[str, float | None]) -> ClipResults:
-    """Return what the threshold does to clips; `aurocs` are of single clips by their name, `segment_s` is the run's."""
+def split_results(
+    results: LabelledResults, segment_s: float | None, aurocs: Mapping[str, float | None]
+) -> SplitResults:
+    """Return what the threshold does; `aurocs` are of single clips by their name, `segment_s` is the run's."""
+    unit = Unit.of("clip" if results.of_clips else "image", segment_s)
     clips = results.spans(np.ones(len(results.scores), bool))
     normal = [part for clip in clips for part in _normal_parts(results, clip, segment_s)]
-    events = [_part(results, span) for span in results.spans(results.anomalous)]
-    found = [_part(results, span) for span in results.spans(results.alarms)]
+    anomalous, alarms = results.anomalous, results.alarms
+    spans = (results.spans(anomalous), results.spans_beside(anomalous, alarms), results.spans_beside(alarms, anomalous))
+    events, missed, false = ([_part(results, span) for span in some] for some in spans)
     rows = []
-    for clip in clips:
+    for clip in clips if unit.of_clips else ():
         name, peak = results.clips[clip.start], _peak(results, clip)
-        score, anomalous = float(results.scores[peak]), int(results.anomalous[clip.start : clip.stop].sum())
-        own, alarms = ([event for event in some if event.frames.start in clip] for some in (events, found))
-        caught = sum(_any(results.alarms, event) for event in own)
-        false, called = sum(not _any(results.anomalous, alarm) for alarm in alarms), score > results.threshold
-        peak_s, auroc = float(results.times_s[peak]), aurocs.get(name)
-        rows.append(ClipRow(name, len(clip), anomalous, score, peak_s, auroc, len(own), caught, false, called))
-    return ClipResults(rows, normal, events, found, results, Unit.of("clip", segment_s).name)
+        score, peak_s = float(results.scores[peak]), float(results.times_s[peak])
+        counts = len(clip), int(anomalous[clip.start : clip.stop].sum())
+        own, lost, alone = (sum(span.start in clip for span in some) for some in spans)
+        auroc, called = aurocs.get(name), score > results.threshold
+        rows.append(ClipRow(name, *counts, score, peak_s, auroc, own, own - lost, alone, called))
+    return SplitResults(results, unit, normal, events, missed, false, rows)
 
 
 def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:
@@ -143,5 +167,5 @@ def _peak(results: LabelledResults, frames: range) -> int:
     return frames.start + int(results.scores[frames.start : frames.stop].argmax())
 
 
-def _any(flags: Flags, part: ClipPart) -> bool:
-    return bool(flags[part.frames.start : part.frames.stop].any())
+def _holds(parts: Sequence[ClipPart], position: int) -> bool:
+    return any(position in part.frames for part in parts)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
+from adkit.evaluation.split_results import SplitResults, alarms_at, split_results
 from adkit.interfaces import LabelledResults
 
 THRESHOLD = 0.5
@@ -41,8 +41,8 @@ def results_of(clips: Clips, step_s: float = 1.0) -> LabelledResults:
     )
 
 
-def outcomes_of(clips: Clips, segment_s: float | None = None) -> ClipResults:
-    return clip_results(results_of(clips), segment_s, {"both": 0.9})
+def outcomes_of(clips: Clips, segment_s: float | None = None) -> SplitResults:
+    return split_results(results_of(clips), segment_s, {"both": 0.9})
 
 
 def test_each_clip_has_a_row() -> None:
@@ -60,15 +60,24 @@ def test_outcomes_are_of_normal_clips_and_of_events() -> None:
     assert found.mean_anomalous == pytest.approx((0.9 + 0.8 + 0.3) / 3)
     assert [(event.kind, event.peak, event.name) for event in clips.missed] == [("j", 16, "both 0:04.0")]
     assert [(part.name, part.peak) for part in clips.false] == [("false 0:01.0", 7)]
-    assert clips.unit == "clip"
+    assert clips.unit.name == "clip"
     document = clips.as_json()
     assert [row["caught"] for row in document["events"]] == [True, False]
+
+
+def test_a_still_is_a_clip_of_one_frame() -> None:
+    stills = outcomes_of({"a": ([0.9], "s"), "b": ([0.1], "s"), "c": ([0.7], "."), "d": ([0.1], ".")}, segment_s=5.0)
+    assert [stills.verdict(position) for position in range(4)] == ["caught", "missed defect", "false alarm", "passed"]
+    assert (stills.wrong, stills.telling) == ([1, 2], [0, 1, 2, 3])
+    assert (stills.rates.caught.count, stills.rates.false_alarms.count) == (1, 1)
+    assert len(stills.rates.oracle_passing) == 2
+    assert (stills.unit.name, stills.rows, stills.as_json()) == ("image", [], None)
 
 
 def test_where_the_promise_counts_pieces_normal_pieces_of_all_clips_are_counted() -> None:
     # Three pieces of two frames in each clip; every piece of "both" has an event in it.
     clips = outcomes_of({**CLIPS, "end": ([0.1] * 6, "....ss")}, segment_s=1.6)
-    assert clips.unit == "1.6 s piece"
+    assert clips.unit.name == "1.6 s piece"
     assert [part.name for part in clips.normal] == [
         "calm 0:00.0",
         "calm 0:02.0",
