@@ -2,9 +2,9 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -70,7 +70,10 @@ def _windows(frames: Iterable[Frame], view: View, window: int) -> Iterator[tuple
 
 @dataclass(frozen=True)
 class FrameBatches:
-    """Batches over `samples`, `window` frames each, read anew in each walk; bad frames raise, or go to `on_bad`."""
+    """Batches over `samples`, `window` frames each; bad frames raise, or go to `on_bad`.
+
+    Each walk reads all files anew, unless their frames take at most `remember` bytes: then one whole walk does.
+    """
 
     samples: Sequence[Sample]
     view: View
@@ -78,16 +81,31 @@ class FrameBatches:
     window: int = 1
     batch_size: int = BATCH
     on_bad: OnBad | None = None
+    remember: int = 0
+    _frames: list[Frame] = field(default_factory=list, init=False, repr=False, compare=False)  # of one whole walk
 
     def __len__(self) -> int:
         return len(self.samples) * self.view.frames
 
     def __iter__(self) -> Iterator[Batch]:
         # Closed by name: the threads that decode end with the walk, whoever still holds it.
-        with closing(frames_of(self.samples, self.view, self.on_bad, 2 * self.batch_size)) as frames:
+        with closing(self._walk()) as frames:
             for _, batch in batched(frames, self.view, self.window, self.batch_size):
                 if batch is not None:
                     yield batch
+
+    def _walk(self) -> Generator[Frame]:
+        if self._frames:
+            yield from self._frames
+            return
+        seen: list[Frame] = []
+        with closing(frames_of(self.samples, self.view, self.on_bad, 2 * self.batch_size)) as frames:
+            for frame in frames:
+                if frame.pixels is not None and frame.pixels.nbytes * len(self.samples) <= self.remember:
+                    seen.append(frame)
+                yield frame
+        if len(seen) == len(self.samples):
+            self._frames.extend(seen)
 
 
 def _batch(windows: Sequence[Pixels], names: Sequence[tuple[str, str, float]]) -> Batch | None:

@@ -33,6 +33,8 @@ MOST_LEFT_OUT = 0.1
 """Of the images or clips. More that lie apart are a second sort of parts rather than hidden defects."""
 MOST_ROUNDS = 5
 """As often it is learned anew: defects that are alike hide each other until the first of them are out."""
+REMEMBERED = 200_000_000
+"""Bytes of frames: methods that look at them again find so many in memory, 450 images of 384 px."""
 LEAST_S = 0.5
 """Shorter clips are told: it is as long as motion is looked at between two frames, and smoothing wants a moment."""
 
@@ -75,7 +77,7 @@ def learn(
 ) -> Learned:
     """Fit the method, and let it judge normal data."""
     started = time.perf_counter()
-    batches = FrameBatches(learned_together(data), view, window=method.window)
+    batches = FrameBatches(learned_together(data), view, window=method.window, remember=REMEMBERED)
     looks = None if any(one.stills for one in data) else ClipLooks()
     given = batches if looks is None else _LookedAt(batches, _clip_names(data), looks)
     with plugin_code(origin):

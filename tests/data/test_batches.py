@@ -125,6 +125,25 @@ def test_frames_are_resized_to_height_and_width(tmp_path: Path) -> None:
     assert tuple(batch.frames.shape[-2:]) == (10, 30)
 
 
+@pytest.mark.parametrize(("room", "read_again"), [(3, False), (2, True)])
+def test_a_whole_walk_is_remembered_where_there_is_room(
+    tmp_path: Path, pictures: list[Path], room: int, read_again: bool
+) -> None:
+    paths = [tmp_path / path.name for path in pictures[:5]]
+    for path, picture in zip(paths, pictures, strict=False):
+        path.write_bytes(picture.read_bytes())
+    batches = FrameBatches(clips_of(paths, [5]), VIEW, batch_size=2, remember=5 * room)
+    next(iter(batches))  # part of a walk is no walk
+    first = list(batches)
+    paths[3].unlink()
+    if read_again:
+        with pytest.raises(FrameError, match="3"):
+            list(batches)
+    else:
+        assert all(torch.equal(one.frames, other.frames) for one, other in zip(first, batches, strict=True))
+        assert [batch.clips for batch in batches] == [batch.clips for batch in first]
+
+
 def test_batches_can_be_walked_again(pictures: list[Path]) -> None:
     batches = FrameBatches(clips_of(pictures, [5, 7]), VIEW, window=2, batch_size=5)
     assert len(batches) == 12
