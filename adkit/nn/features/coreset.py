@@ -1,21 +1,20 @@
 """Greedy k-centre selection: the patches that cover all others best, exactly as the plain loop finds them.
 
 The textbook loop (PatchCore, arXiv 2106.08265, algorithm 1; Sener & Savarese, arXiv 1708.00489) makes one
-pass over all N patches per chosen one. This makes one per block of many:
+pass over all N patches per chosen one. This looks at some of them per block of many:
 
   1. Take the L patches that lie farthest from the selection. No other patch is farther than the nearest of
      these, its distance is the *floor*; and distances only shrink as the selection grows.
   2. Run the greedy loop among the L alone, on their own distance matrix, for as long as the farthest of them
      stays above the floor: so long, the loop over all patches would have chosen the same.
-  3. Bring all distances up to date with one matrix product; start again.
+  3. Bring up to date, with one matrix product, the distances of those that may now be among the farthest: what an
+     earlier distance puts below them cannot be (Minoux's lazy greedy, 1978); start again.
 
 Fast products round, and rounding may swap two patches that are nearly equally far. Whenever the farthest is not clear
 by more than the rounding, the distances of the farthest are computed anew, as differences and in float64, and stay
 exact until a patch nearer to them is chosen; where float32 cannot tell many patches from those outside the block (tight
 clusters, flat backgrounds), all is computed in float64. Equal distances go to the lowest index.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -29,6 +28,7 @@ from adkit.nn.spool import Rows
 BLOCK = 4096
 _ROWS = 32_768  # patches per matrix product: bounds the memory that a pass takes beside the patches
 _MANY = 64  # that are about as far are looked at in float64; more, and all is computed in it
+_BESIDE = 8  # times as many patches as are asked for are looked at together
 _AT_ONCE = 128  # patches whose distances are computed anew together
 _PAIRS = 32_768  # of patches, whose differences are taken together
 
@@ -84,7 +84,7 @@ def merged_coreset(
 
 
 class _Selection:
-    """The patches chosen so far, and every patch's squared distance to the nearest of them."""
+    """The patches chosen so far, and every patch's squared distance to the nearest of the first so many."""
 
     def __init__(self, patches: Tensor, enough: float = 0.0) -> None:
         self.patches = patches
@@ -105,7 +105,7 @@ class _Selection:
             advance(len(chosen))
             left = count - len(self.indices)
             chosen = self.choose(min(block, total), left) if left else []
-        return torch.tensor(self.indices, dtype=torch.int64), float(self.distances.max().sqrt())
+        return torch.tensor(self.indices, dtype=torch.int64), float(self.farthest(1)[0].sqrt())
 
     def _use(self, dtype: torch.dtype) -> None:
         """Start to compute in `dtype`; distances are brought up to date."""
@@ -117,6 +117,7 @@ class _Selection:
         # grows far slower than D.
         self.rounding = 32 * torch.finfo(dtype).eps * longest
         self.distances = torch.full((len(self.patches),), torch.inf, dtype=dtype, device=self.patches.device)
+        self.seen = torch.zeros(len(self.patches), dtype=torch.int32, device=self.patches.device)
         chosen, self.indices = self.indices, []
         self.centres = self.patches[:0].to(dtype)
         if chosen:
@@ -131,31 +132,43 @@ class _Selection:
             products = torch.addmm(right.square().sum(dim=1)[None], left, right.T, alpha=-2)
         return products.add_(left.square().sum(dim=1)[:, None]).clamp_min_(0)
 
-    def _nearest_to(self, centres: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return a function from patches to their squared distances to the nearest of the centres."""
-        if self.dtype == torch.float32:
-            return NearestNeighbour(self.patches[centres]).squared
-        return lambda rows: self._squared(rows, self.patches[centres]).amin(dim=1)
-
     def add(self, chosen: list[int]) -> None:
-        """Add patches and brings all distances up to date in one pass."""
+        """Add patches. Distances to them are computed of those that may be among the farthest, when these are asked."""
         self.indices += chosen
         numbers = torch.tensor(chosen, dtype=torch.int64, device=self.patches.device)
         self.centres = torch.cat([self.centres, self.patches[numbers].to(self.dtype)])
-        for centres in torch.split(numbers, BLOCK):
-            nearest_to = self._nearest_to(centres)
-            step = _ROWS if self.dtype == torch.float32 else _ROWS // 8
-            for first in range(0, len(self.patches), step):
-                rows = slice(first, first + step)
-                nearest = nearest_to(self.patches[rows])
-                torch.minimum(self.distances[rows], nearest, out=self.distances[rows])
-        self.distances[chosen] = 0
+        self.distances[numbers] = 0
+        if len(self.centres) == len(chosen):
+            self._look_at(torch.arange(len(self.patches), device=self.patches.device))
+
+    def farthest(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return the squared distances and the indices (count,) of the farthest patches, in this order."""
+        while True:
+            distances, numbers = torch.topk(self.distances, count)
+            if bool((self.seen[numbers] == len(self.centres)).all()):
+                return distances, numbers
+            # What an earlier distance puts so low cannot be among them: distances only shrink.
+            more = torch.topk(self.distances, min(_BESIDE * count, len(self.patches))).indices
+            self._look_at(torch.unique(torch.cat([numbers, more])))  # of equals it may have taken others
+
+    def _look_at(self, numbers: Tensor) -> None:
+        """Bring the distances of these patches up to date."""
+        numbers = numbers[self.seen[numbers] < len(self.centres)]
+        seen, step = self.seen[numbers], _ROWS if self.dtype == torch.float32 else _ROWS // 8
+        for before in torch.unique(seen).tolist():
+            for centres in torch.split(self.centres[before:], BLOCK):
+                bank = NearestNeighbour(centres) if self.dtype == torch.float32 else None
+                for part in torch.split(numbers[seen == before], step):
+                    rows = self.patches[part]
+                    nearest = bank.squared(rows) if bank else self._squared(rows, centres).amin(dim=1)
+                    self.distances[part] = torch.minimum(self.distances[part], nearest)
+        self.seen[numbers] = len(self.centres)
 
     def choose(self, block: int, count: int) -> list[int]:
         """Return the next patches that the plain loop would choose: at least one, unless only copies are left."""
-        farthest = torch.topk(self.distances, block)
-        outside = float(farthest.values[-1]) + self.rounding if block < len(self.patches) else -np.inf
-        members = farthest.indices.sort().values
+        farthest, members = self.farthest(block)
+        outside = float(farthest[-1]) + self.rounding if block < len(self.patches) else -np.inf
+        members = members.sort().values
         patches, index_of = self.patches[members], members.tolist()
         among = self._squared(patches, patches).cpu().numpy()
         distances = self.distances[members].cpu().numpy().astype(np.float64)
@@ -202,6 +215,7 @@ class _Selection:
 
     def _choose_among_equals(self, top: float) -> list[int]:
         """Return one patch, when many are the farthest up to the rounding; none, when only copies are left."""
+        self._look_at((self.distances >= top - 2 * self.rounding).nonzero()[:, 0])
         close = np.flatnonzero((self.distances >= top - 2 * self.rounding).cpu().numpy())
         if 0 < self.enough >= top:
             return []
@@ -209,7 +223,7 @@ class _Selection:
             return []
         if self.dtype == torch.float32 and (len(close) > _MANY or top <= 2 * self.rounding):
             self._use(torch.float64)
-            return self._choose_among_equals(float(self.distances.max()))
+            return self._choose_among_equals(float(self.farthest(1)[0]))
         # Copies, as of a flat background, need one look; np.unique gives the first index of each.
         rows = self.patches[torch.from_numpy(close).to(self.patches.device)].cpu().numpy()
         first = np.sort(np.unique(rows, axis=0, return_index=True)[1])
