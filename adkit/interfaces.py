@@ -80,6 +80,7 @@ class Batches(Protocol):
 
 
 OptionsType = TypeVar("OptionsType", bound="BaseModel")
+Scalar = TypeVar("Scalar", bound="np.generic")
 
 
 class Method(ABC, Generic[OptionsType]):
@@ -235,12 +236,19 @@ class Scorer(ABC, Generic[OptionsType]):
 
     @abstractmethod
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Turn (N, h, w) maps into (N,) scores."""
+        """Turn (N, h, w) maps into (N,) scores; N may be 0. The maps cannot be written to: sort a copy."""
 
     def of_tensors(self, maps: Tensor) -> Tensor:
         """Do the same in torch, float32 (N, h, w) to (N,), for an export. By default OptionError: it cannot."""
         told = f"the scorer {type(self).__name__} cannot be exported: it is not written for tensors"
         raise OptionError(told, hint="fit again with --scorer top1; its author can add it: Scorer.of_tensors")
+
+
+def read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return the array for a plugin to look at: what it writes into it raises ValueError, and spoils nothing."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +260,8 @@ class LabelledResults:
     (float32 (H, W); but for rounding, no value leaves the range of `maps`) and its mask (bool (H, W); all False
     for a normal sample).
 
-    The frames of a clip stand side by side in their order; still images are clips of one frame.
+    The frames of a clip stand side by side in their order; still images are clips of one frame. All metrics judge the
+    same arrays, so that none can be written to: work on a copy.
     """
 
     scores: NDArray[np.float64]  # (N,)
@@ -266,6 +275,13 @@ class LabelledResults:
     clips: tuple[str, ...]  # N of them: whose frame each sample is
     times_s: NDArray[np.float64]  # (N,) since the start of the sample's clip
     alarms: NDArray[np.bool_]  # (N,) what belongs to an event that the run found; of stills, what is called anomalous
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "anomalous", "maps", "times_s", "alarms"):
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, read_only(array))
+        walk = self.pixels
+        object.__setattr__(self, "pixels", lambda: ((row, *map(read_only, both)) for row, *both in walk()))
 
     @property
     def of_clips(self) -> bool:
@@ -314,7 +330,8 @@ class Metric(ABC):
         """Return the metric in each of R resamples, for intervals.
 
         `weights` (R, N) says how often each sample is drawn. Clips are drawn whole: then all frames of a clip have the
-        same weight. (R,) values, nan where undefined. None (the default): the metric cannot be resampled.
+        same weight; they cannot be written to. (R,) values, nan where undefined. None (the default): the metric cannot
+        be resampled.
         """
         return None
 

@@ -291,6 +291,8 @@ def cell_of(candidate: str, run: Run, evaluation: Evaluation, model: FittedModel
     timings, (decode_ms, predict_ms) = run.record.timings_s, time_images(model, evaluation.samples)
     model_bytes = sum(file.bytes for name, file in run.record.files.items() if name.startswith("model"))
     found, metrics = evaluation.rates, {name: evaluation.metrics[name] for name in evaluation.apt}
+    undefined = {name: one.why_undefined or "not defined" for name, one in metrics.items() if one.value is None}
+    replicates, failed = evaluation.replicates
     return Cell(
         candidate=candidate,
         category=run.record.dataset,
@@ -298,7 +300,7 @@ def cell_of(candidate: str, run: Run, evaluation: Evaluation, model: FittedModel
         run=str(run.folder.absolute()),
         test_hash=evaluation.test_hash,
         metrics={name: one.value for name, one in metrics.items()},
-        why_undefined={name: one.why_undefined or "not defined" for name, one in metrics.items() if one.value is None},
+        why_undefined={**failed, **undefined},
         threshold=evaluation.threshold,
         at=run.record.calibration.rule.at(evaluation.threshold),
         unit=evaluation.unit.name,
@@ -308,7 +310,7 @@ def cell_of(candidate: str, run: Run, evaluation: Evaluation, model: FittedModel
         ids=tuple(sample.id for sample in evaluation.samples),
         scores=evaluation.scores,
         anomalous=evaluation.anomalous,
-        replicates=evaluation.replicates,
+        replicates=replicates,
         clips=tuple(row.clip for row in evaluation.split.rows),
     )
 

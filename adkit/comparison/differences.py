@@ -33,10 +33,10 @@ class Figure:
     """One metric of one candidate on one category, or on the mean of all."""
 
     value: float | None  # the mean over seeds
-    why_undefined: str | None = None
+    why_undefined: str | None = None  # of its interval, where there is a value
     interval: Interval | None = None  # 95 %, from resampled test images or clips; None: the metric cannot be resampled
     by_seed: tuple[float, ...] = ()
-    is_best: bool = False
+    is_best: bool = False  # no other is better; of equal ones each is
     difference: float | None = None  # to the best
     difference_interval: Interval | None = None
     p_value: float | None = None  # of no difference to the best, after Holm over all pairs of candidates
@@ -104,10 +104,11 @@ def against_best(
         if name == best or name not in defined:
             result[name] = replace(figure, is_best=name == best)
             continue
-        p_value = adjusted[frozenset((name, best))]
+        p_value, difference = adjusted[frozenset((name, best))], round(defined[name] - defined[best], EQUAL_DIGITS)
         result[name] = replace(
             figure,
-            difference=round(defined[name] - defined[best], EQUAL_DIGITS),
+            is_best=difference == 0,
+            difference=difference,
             difference_interval=differences.interval(name, best),
             p_value=None if math.isnan(p_value) else p_value,
         )

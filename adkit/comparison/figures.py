@@ -175,7 +175,8 @@ def _figure(
         normal = len(cells[0].anomalous) - anomalous
         by_delong = auroc_interval(float(np.mean(values)), float(found.covariance[0, 0]), normal, anomalous)
         interval = by_delong or interval  # DeLong's has no variance with a single sample of a kind
-    return Figure(float(np.mean(values)), None, interval, tuple(values))
+    why_none = next((cell.why_undefined[metric] for cell in cells if metric in cell.why_undefined), None)
+    return Figure(float(np.mean(values)), why_none, interval, tuple(values))
 
 
 def _mean_figure(parts: Sequence[Figure], replicates: NDArray[np.float64] | None) -> Figure:

@@ -134,8 +134,8 @@ class Evaluation:
         return self.rates.in_words(self.unit, self.run.record.calibration.rule.at(self.threshold))
 
     @cached_property
-    def replicates(self) -> dict[str, Values]:
-        """Return each defined metric in 2,000 resamples of the test split, the same ones for every candidate."""
+    def replicates(self) -> tuple[dict[str, Values], dict[str, str]]:
+        """Return each defined metric in 2,000 resamples of the test split, the same for all, and why others failed."""
         values = {name: self.metrics[name].value for name in self.defined}
         metrics = {name: (self.defined[name], value) for name, value in values.items() if value is not None}
         seed = bootstrap.resampling_seed(self.results, self.test_hash)
@@ -144,8 +144,12 @@ class Evaluation:
     @property
     def intervals(self) -> dict[str, Interval]:
         """Return the 95 % intervals of metrics of clips, by whole clips; none of images."""
-        found = self.replicates if self.unit.of_clips else {}
+        found = self.replicates[0] if self.unit.of_clips else {}
         return {name: interval for name, values in found.items() if (interval := bootstrap.interval_of(values))}
+
+    def note(self, name: str) -> str | None:
+        """Say why a metric has no value, or of clips why its intervals failed."""
+        return self.metrics[name].why_undefined or (self.replicates[1].get(name) if self.unit.of_clips else None)
 
     def mistakes(self) -> list[int]:
         """Return the positions of samples that are judged wrong, the worst first; of clips, of each event's peak."""
@@ -175,7 +179,7 @@ class Evaluation:
             "metrics": {
                 name: {
                     "value": metric.value,
-                    "why_undefined": metric.why_undefined,
+                    "why_undefined": self.note(name),
                     "interval": asdict(intervals[name]) if name in intervals else None,
                     "details": dict(metric.details),
                 }
@@ -337,6 +341,8 @@ def _measured_by(name: str, results: LabelledResults, registry: Registry) -> tup
         if value.value is not None and not np.isfinite(value.value):
             raise ValueError(f"it gave {value.value}")
         details = {one: None if figure is None else float(figure) for one, figure in value.details.items()}
+        if odd := [f"{figure} for {one}" for one, figure in details.items() if not np.isfinite(figure or 0)]:
+            raise ValueError(f"its details gave {', '.join(odd)}; None says that there is no figure")
         value = replace(value, value=None if value.value is None else float(value.value), details=details)
     except PluginError as error:  # two plugins claim this name, or it cannot be loaded
         return None, MetricValue(None, error.message)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from adkit.containment import plugin_code
 from adkit.data.boxes import Map
 from adkit.data.tiles import placed, weights
 from adkit.data.view import counting_positions
@@ -115,6 +116,9 @@ def to_onnx(model: FittedModel) -> OnnxModel:
             + ("scores, and a scorer takes maps" if grid is None else "maps, and the run has no scorer"),
             hint="fit again with --scorer top1, or without",
         )
+    if model.scorer is not None:
+        with plugin_code(type(model.scorer)):
+            model.scorer.of_tensors(found)  # asked here: what is raised while it is traced comes out as torch's
     seen = view.box.size if view.box else view.picture or view.canvas
     usual = dict(zip(("rows", "columns"), view.cuts(seen, grid), strict=True)) if grid else {}
     names = [*(["map", "score"] if grid else ["score"]), *(f"next_{name}" for name in states)]

@@ -164,7 +164,7 @@ def path_of(points: Iterable[tuple[float, float]], *, steps: bool = False) -> st
 
 @dataclass(frozen=True, slots=True)
 class ChartRow:
-    """A row of a chart: its title, and a bar from low to high with a mark at the middle value."""
+    """A row of a chart: its title, and a mark at the middle value, and a bar from low to high where these are known."""
 
     title: str
     ink: Ink
@@ -192,11 +192,10 @@ def row_chart(label: str, rows: Sequence[ChartRow], axis: Axis) -> Chart:
     for number, row in enumerate(rows):
         y = ROW_PX * number + _MARK_PX
         chart.texts.append(Text(0, y - 14, row.title))
-        if row.low is None or row.high is None:
-            continue
-        x, thick = axis.at(row.low), 16 if row.scores else 5
-        opacity = 0.2 if row.scores else 0.45
-        chart.bars.append(Rectangle(x, round(axis.at(row.high) - x, 2), y - thick / 2, thick, row.ink, opacity))
+        if row.low is not None and row.high is not None:
+            x, thick = axis.at(row.low), 16 if row.scores else 5
+            opacity = 0.2 if row.scores else 0.45
+            chart.bars.append(Rectangle(x, round(axis.at(row.high) - x, 2), y - thick / 2, thick, row.ink, opacity))
         if row.scores:
             scatter = np.random.default_rng(0).uniform(-5.5, 5.5, len(row.scores)).round(1).tolist()
             dots = [(axis.at(score), y + off) for score, off in zip(row.scores, scatter, strict=True)]

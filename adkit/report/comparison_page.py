@@ -45,7 +45,7 @@ def _undefined(comparison: Comparison) -> dict[str, str]:
 def _sentence(comparison: Comparison, metric: str, row: str) -> str:
     """Say which candidate is best in a category, or in all, and which are not told apart from it."""
     figures = {one.name: comparison.figures[metric, row, one.name] for one in comparison.candidates}
-    best = [name for name, one in figures.items() if one.is_best or one.difference == 0]
+    best = [name for name, one in figures.items() if one.is_best]
     if not best:
         return f"{row}: {metric} is not defined."
     value = next(one.value for one in figures.values() if one.is_best)
@@ -70,9 +70,10 @@ def _intervals(comparison: Comparison, metric: str, row: str) -> Chart | None:
     for candidate in comparison.candidates:
         figure = comparison.figures[metric, row, candidate.name]
         ink: Ink = "good" if figure.is_best else "defect" if figure.is_worse else "normal"
-        if figure.interval:
-            rows.append(ChartRow(candidate.name, ink, figure.interval.low, figure.value, figure.interval.high))
-    if not rows:
+        if figure.value is not None:
+            low, high = (figure.interval.low, figure.interval.high) if figure.interval else (None, None)
+            rows.append(ChartRow(candidate.name, ink, low, figure.value, high))
+    if all(row.low is None for row in rows):
         return None
     label = f"{metric} on {row}, with 95% intervals: " + ", ".join(f"{one.title} {one.middle:.4f}" for one in rows)
     return row_chart(label, rows, Axis.around(metric, [value for one in rows for value in one.values()]))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
 from adkit.files.atomic import checksum
-from adkit.interfaces import LabelledResults, Metric
+from adkit.interfaces import LabelledResults, Metric, read_only
 from adkit.stats.segments import clip_numbers
 from adkit.stats.significance import Interval, bootstrap_weights, percentile_interval
 
@@ -21,28 +21,39 @@ MOST_WEIGHTS = 2**24
 
 def resampled(
     results: LabelledResults, metrics: Mapping[str, tuple[Metric, float]], *, resamples: int, seed: int
-) -> dict[str, NDArray[np.float64]]:
-    """Return (R,) values of each metric that can be resampled, shifted to its value for the results as they are."""
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, str]]:
+    """Return (R,) values of each metric that can be resampled, and why others failed; values agree with the metric's.
+
+    They are shifted to the metric's value for the results as they are.
+    """
     left = dict(metrics)
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
-    for weights in clip_weights(results, resamples, seed):
+    failed = {}
+    for weights in map(read_only, clip_weights(results, resamples, seed)):
         for name, (metric, _) in list(left.items()):
             try:
                 with plugin_code(type(metric)):
                     values = metric.resampled(results, weights)
-            except Exception:  # a plugin may fail in any way: its value stands, and other metrics are not harmed
+                if values is not None and np.shape(values) != (len(weights),):
+                    raise ValueError(f"{len(weights)} resamples gave values of shape {np.shape(values)}")
+            except (
+                Exception
+            ) as error:  # a plugin may fail in any way: its value stands, and other metrics are not harmed
+                failed[name] = (
+                    f"no interval, as {type(metric).__name__}.resampled failed: {type(error).__name__}: {error}"
+                )
                 values = None
             if values is None:
                 del left[name]
             else:
-                parts[name].append(values)
+                parts[name].append(np.asarray(values, dtype=np.float64))
     found = {}
     for name, (_, value) in left.items():
         # The first row is the test split itself.
         itself, replicates = parts[name][0][0], np.concatenate(parts[name])[1:]
         if np.isfinite(itself):
             found[name] = replicates + (value - itself)
-    return found
+    return found, failed
 
 
 def interval_of(replicates: NDArray[np.float64] | None) -> Interval | None:

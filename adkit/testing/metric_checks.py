@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.interfaces import LabelledResults, Metric
+from adkit.interfaces import LabelledResults, Metric, read_only
 from adkit.testing.told import told
 
 RESAMPLING_TOLERANCE = 2e-2
@@ -50,7 +50,7 @@ def _check_resampled(metric: Metric, case: "_Case") -> None:
     by_chance = np.random.default_rng(0).multinomial(count, [1 / count] * count, size=20)
     only_good = (~case.labels.any(axis=1)).astype(np.int64)
     weights = np.vstack([once, once + np.eye(count, dtype=np.int64), by_chance, only_good])
-    values = metric.resampled(case.results(right), weights.repeat(case.labels.shape[1], axis=1))
+    values = metric.resampled(case.results(right), read_only(weights.repeat(case.labels.shape[1], axis=1)))
     if values is None:
         return
     assert values.shape == (len(weights),), f"{len(weights)} resamples gave values of shape {values.shape}"

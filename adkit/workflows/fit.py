@@ -165,7 +165,10 @@ def _save(
     settings = begun.settings.model_copy(update={"scorer": _scorer_of(begun.settings, learned)})
     scorer, method, data = open_scorer(settings.scorer, registry), learned.method, learned.data
     shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
-    parts = []
+    state, notes, parts = proven_state(method, learned.view, data[0].learned, begun.origin), learned.report.notes, []
+    if not state:
+        told = f"{settings.method} keeps nothing of what it learned: state() is empty. Unless it learns nothing, "
+        notes = [*notes, told + "the run will score otherwise, or not at all; tell its author"]
     for category, one, predictions in zip(begun.categories, data, learned.predictions, strict=True):
         left_out = left_out_of(one, suspects.get(one.dataset.spec, []))
         source, spec, out = one.calibration_source, one.dataset.spec, len(left_out)
@@ -192,13 +195,13 @@ def _save(
             left_out=left_out,
             calibration=calibration_record(basis, scorer, settings.rule, settings.smoothing),
             facts=dict(learned.report.facts),
-            notes=list(learned.report.notes),
+            notes=list(notes),
             curves=dict(learned.report.curves),
             timings_s=learned.timings_s,
             versions=versions(),
         )
         parts.append((record, predictions, seen_by(one, data)))
-    return save_runs(runs_root, proven_state(method, learned.view, data[0].learned, begun.origin), parts)
+    return save_runs(runs_root, state, parts)
 
 
 def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], origin: str) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from adkit.data.inputs import find_inputs
 from adkit.data.view import View, counting_px
 from adkit.drawing.regions import Region, highest_place, outline_of, region_columns, region_mask
 from adkit.errors import AdkitError, FrameError, OptionError, PluginError, RunError
-from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer
+from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer, read_only
 from adkit.options import options_of, parse_options, split_assignments, stored_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -328,7 +328,7 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
     scores = [np.empty(0)]
     for first in range(0, len(predictions.maps), _MAPS):  # a part at a time: it is copied several times over
-        maps = predictions.maps[first : first + _MAPS]
+        maps = read_only(predictions.maps[first : first + _MAPS])
         with plugin_code(type(scorer)):
             found = np.asarray(scorer(maps), dtype=np.float64)
             if found.shape != (len(maps),) or not np.isfinite(found).all():

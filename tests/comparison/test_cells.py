@@ -34,6 +34,7 @@ from adkit.evaluation.evaluate import evaluate
 from adkit.files.atomic import checksum, left_of
 from adkit.interfaces import Dataset, LabelledResults, Metric, MetricValue, Silent
 from adkit.registry import Plugin, Registry
+from adkit.report.comparison_page import render_comparison
 from adkit.runs.store import find_run, open_run
 from adkit.stats import bootstrap
 from adkit.stats.significance import bootstrap_weights
@@ -43,6 +44,7 @@ from tests.comparison.fakes import (
     FITTED,
     Level,
     Shade,
+    compared,
     damage,
     fake_registry,
     one_of,
@@ -366,10 +368,18 @@ class Undefined(Shifted):
         return np.full(len(weights), np.nan)
 
 
+class Failing(Shifted):
+    """Cannot be resampled, by a bug."""
+
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        raise RuntimeError("a bug")
+
+
 @pytest.fixture(scope="module")
 def resampled(washer: Category, tmp_path_factory: pytest.TempPathFactory) -> tuple[Category, dict[str, Cell]]:
     """Cells of three candidates on the washers, judged by metrics of odd ways and names."""
     metrics: dict[str, type[Metric]] = {"shifted": Shifted, "patchy": Patchy, "undefined": Undefined}
+    metrics["failing"] = Failing
     metrics |= dict.fromkeys(("scores", "anomalous", "file", "of shifted"), Shifted)
     registry, root = fake_registry(more=metrics), tmp_path_factory.mktemp("resampled")
     candidates = [LEVEL, SHADE, one_of("twice", "level", {"strength": 2.0})]
@@ -406,6 +416,18 @@ def test_a_metric_may_be_undefined_in_some_resamples_or_in_all(resampled: tuple[
         assert np.isnan(cell.replicates["patchy"]).sum() == bootstrap.RESAMPLES / 2
         assert "undefined" not in cell.replicates
         assert cell.metrics["undefined"] is not None
+
+
+def test_resamples_that_fail_leave_the_value_and_say_why_there_is_no_interval(
+    resampled: tuple[Category, dict[str, Cell]],
+) -> None:
+    category, found = resampled
+    cell, told = found["shade"], "no interval, as Failing.resampled failed: RuntimeError: a bug"
+    assert cell.metrics["failing"] == cell.metrics["shifted"]
+    assert cell.why_undefined["failing"] == told
+    figure = compared([cell]).figures["failing", category.dataset.spec, "shade"]
+    assert (figure.value, figure.interval, figure.why_undefined) == (cell.metrics["failing"], None, told)
+    assert told in render_comparison(compared([cell]))
 
 
 def test_a_metric_may_be_named_like_anything_in_the_file(resampled: tuple[Category, dict[str, Cell]]) -> None:

@@ -107,7 +107,7 @@ def test_a_clearly_worse_candidate_is_marked_and_an_equal_one_is_not() -> None:
     ]
     result = compared(cells)
     row = {cell.candidate: result.figures[AUROC, "x:a", cell.candidate] for cell in cells}
-    assert [name for name, figure in row.items() if figure.is_best] == ["best"]
+    assert [name for name, figure in row.items() if figure.is_best] == ["best", "as good"]
     assert [name for name, figure in row.items() if figure.is_worse] == ["worse"]
     assert row["as good"].difference == 0
     assert row["as good"].difference_interval == Interval(0, 0)

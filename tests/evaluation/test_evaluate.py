@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -233,6 +234,35 @@ def test_a_metrics_figure_is_a_number(tmp_path: Path, registry: Registry, given:
     found = evaluate(run, Workplace(with_metric(registry, Odd), device="cpu"))
     assert found.metrics["broken"].value == value
     assert (found.metrics["broken"].why_undefined is None) == (value is not None)
+    json.dumps(found.as_json(), allow_nan=False)
+
+
+def _stretched(results: LabelledResults) -> MetricValue:
+    scores = results.scores
+    scores -= scores.min()
+    return MetricValue(float(scores.mean()))
+
+
+def _of_kinds(results: LabelledResults) -> MetricValue:
+    return MetricValue(0.5, details={"scratch": np.inf, "dent": None})
+
+
+@pytest.mark.parametrize(
+    ("judge", "why"),
+    [(_stretched, r"ValueError: .*read-only"), (_of_kinds, "ValueError: its details gave inf for scratch")],
+)
+def test_a_metric_that_would_spoil_what_others_judge_or_what_is_written_fails_alone(
+    judge: Callable[[LabelledResults], MetricValue], why: str, tmp_path: Path, registry: Registry
+) -> None:
+    class Spoiling(Broken):
+        def __call__(self, results: LabelledResults) -> MetricValue:
+            return judge(results)
+
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    usual = evaluate(run, Workplace(registry, device="cpu"))
+    found = evaluate(run, Workplace(with_metric(registry, Spoiling), device="cpu"))
+    assert re.search(f"the metric of odd of adkit-odd 3 failed: {why}", found.metrics["broken"].why_undefined or "")
+    assert found.scores.tolist() == usual.scores.tolist()
     json.dumps(found.as_json(), allow_nan=False)
 
 

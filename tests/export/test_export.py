@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,9 @@ from adkit.data.video import Video
 from adkit.errors import DatasetError, OptionError, RunError
 from adkit.export import export as export_module
 from adkit.export.export import GOLDEN, LEAD, SPOILT_SOURCES, export
+from adkit.export.graph import to_onnx
 from adkit.export.score import Model
+from adkit.interfaces import Scorer
 from adkit.nn.corruption import SPOILT
 from adkit.nn.methods import FrameGraph
 from adkit.registry import Registry
@@ -369,6 +373,16 @@ def test_what_is_flagged_by_a_hair_stays_so(
     own = run.record.threshold.value
     flagged = [score for one in facts["golden"] for score in one["scores"] if score > own]
     assert own < facts["threshold"] < min(flagged)
+
+
+def test_a_scorer_that_cannot_be_traced_is_told_before_anything_is_traced(run: Run, registry: Registry) -> None:
+    class Middle(Scorer[Any]):
+        def __call__(self, maps: Any) -> Any:
+            return maps.mean(axis=(1, 2))
+
+    model = open_model(run, registry, device="cpu")
+    with pytest.raises(OptionError, match="the scorer Middle cannot be exported: it is not written for tensors"):
+        to_onnx(replace(model, scorer=Middle(None)))
 
 
 def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: Path, tmp_path: Path) -> None:

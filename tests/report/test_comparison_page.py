@@ -59,7 +59,20 @@ def test_it_says_which_is_highest_and_what_is_noise(several: Comparison) -> None
 def test_candidates_that_tie_are_equally_high() -> None:
     scores = {"a": scores_of(9, 0), "b": scores_of(9, 1), "c": scores_of(0, 2)}
     text = render_comparison(compared([made_cell(name, values, TRUTH) for name, values in scores.items()]))
+    assert text.count("<td>best") == 2
     assert "x:a: a, b are equally high (1.0000); above c by more than the test images" in " ".join(Page(text).texts)
+
+
+def test_the_chart_shows_the_best_though_its_interval_is_not_known_and_without_a_chart_there_is_no_legend() -> None:
+    cells = [
+        made_cell(name, [0, 1], [False, True], metrics={"f": value}, replicates={"f": np.linspace(low, 1, 400)})
+        for name, value, low in (("sure", 1.0, 1.0), ("unsure", 0.9, 0.8))
+    ]
+    text = render_comparison(compared(cells))
+    assert "f on x:a, with 95% intervals: sure 1.0000, unsure 0.9000" in text
+    assert text.count("<circle") == 2
+    assert 'class="legend"' in text
+    assert 'class="legend"' not in render_comparison(compared([replace(one, replicates={}) for one in cells]))
 
 
 def test_a_looser_promise_is_told_beside_what_it_catches() -> None:

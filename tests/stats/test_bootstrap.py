@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,6 +66,17 @@ class Failing(Shy):
         return np.ones(len(weights))
 
 
+class Misshapen(Shy):
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.ones(3)
+
+
+class InPlace(Shy):
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        weights *= results.anomalous
+        return np.ones(len(weights))
+
+
 @given(CLIPS, st.integers(0, 3))
 def test_clips_are_drawn_whole_and_each_sort_as_often_as_there_are_clips_of_it(
     clips: list[list[bool]], seed: int
@@ -93,24 +105,36 @@ def test_a_long_video_is_weighed_part_by_part_with_the_same_result(monkeypatch: 
     results = results_of([[False] * 9, [True] * 3, [False, True], [False]])
     mean = {"mean": (Mean(), float(results.scores.mean())), "shy": (Shy(), 1.0)}
     Mean.calls = 0
-    whole = resampled(results, mean, resamples=40, seed=1)
+    whole, _ = resampled(results, mean, resamples=40, seed=1)
     assert Mean.calls == 1
     monkeypatch.setattr(resampling, "MOST_WEIGHTS", 100)
-    parts = resampled(results, mean, resamples=40, seed=1)
+    parts, _ = resampled(results, mean, resamples=40, seed=1)
     assert Mean.calls == 1 + 7  # six rows of 15 frames at a time
     assert whole.keys() == parts.keys() == {"mean"}
     assert np.array_equal(whole["mean"], parts["mean"])
     assert whole["mean"].shape == (40,)
 
 
-def test_a_metric_that_fails_has_no_resamples_and_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [
+        (Failing, "Failing.resampled failed: ZeroDivisionError"),
+        (Misshapen, r"ValueError: \d+ resamples gave values of shape \(3,\)"),
+        (InPlace, "InPlace.resampled failed: ValueError: .*read-only"),
+    ],
+)
+def test_a_metric_that_fails_has_no_resamples_says_why_and_harms_no_other(
+    failing: type[Metric], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results = results_of([[False] * 9, [True] * 3, [False, True], [False]])
     monkeypatch.setattr(resampling, "MOST_WEIGHTS", 100)
-    found = resampled(results, {"failing": (Failing(), 1.0), "mean": (Mean(), 1.0)}, resamples=40, seed=1)
+    found, failed = resampled(results, {"failing": (failing(), 1.0), "mean": (Mean(), 1.0)}, resamples=40, seed=1)
     assert found.keys() == {"mean"}
+    assert re.search(told, failed.pop("failing"))
+    assert not failed
 
 
 def test_resamples_are_shifted_to_agree_with_the_value() -> None:
     results = results_of([[False] * 3] * 30)
-    found = resampled(results, {"mean": (Mean(), float(results.scores.mean()))}, resamples=500, seed=0)["mean"]
+    found = resampled(results, {"mean": (Mean(), float(results.scores.mean()))}, resamples=500, seed=0)[0]["mean"]
     assert found.mean() == pytest.approx(results.scores.mean(), abs=1)

@@ -207,6 +207,16 @@ class LearnsIntoTheClass(Sound):
         return super().predict(batch)
 
 
+class KeepsNothing(LearnsIntoTheClass):
+    complaint = r"maps fitted to other frames, though state\(\) is empty, differ from maps before"
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        pass
+
+
 class RestoresIntoTheClass(LearnsIntoTheClass):
     complaint = r"after another instance was restored \(is it a global\?\) differ from maps before"
 
@@ -362,6 +372,7 @@ BROKEN_METHODS = [
     LearnsIntoTheClass,
     RestoresIntoTheClass,
     SizeIsANumber,
+    KeepsNothing,
     DropsOne,
     Guesses,
     FitsByChance,
@@ -548,7 +559,7 @@ class SoundScorer(Scorer[Options]):
 
 
 class WritesIntoMaps(SoundScorer):
-    complaint = "the scorer changed the maps it was given"
+    complaint = "WritesIntoMaps, checked for scorer, raised ValueError: .*read-only"
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         maps *= 0.5
@@ -669,11 +680,35 @@ class DividesByZero(SoundMetric):
         return super().__call__(results) if results.anomalous.any() else MetricValue(float("nan"))
 
 
+class StretchesInPlace(SoundMetric):
+    complaint = "StretchesInPlace, checked for metric, raised ValueError: .*read-only"
+
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        scores = results.scores
+        scores -= scores.min()
+        return super().__call__(results)
+
+
+class BlursInPlace(SoundMetric):
+    complaint = "BlursInPlace, checked for metric, raised ValueError: .*read-only"
+
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        for _, one, _ in results.pixels():
+            one /= 2
+        return super().__call__(results)
+
+
+BROKEN_METRICS = [
+    *(UpsideDownMetric, Blind, NeverSays, Wordless, DividesByZero, RaisesOfMetrics),
+    *(StretchesInPlace, BlursInPlace),
+]
+
+
 def test_a_sound_metric_passes() -> None:
     conformance.check_metric(SoundMetric)
 
 
-@pytest.mark.parametrize("broken", [UpsideDownMetric, Blind, NeverSays, Wordless, DividesByZero, RaisesOfMetrics])
+@pytest.mark.parametrize("broken", BROKEN_METRICS)
 def test_broken_metrics_are_caught(broken: Any) -> None:
     with pytest.raises(AssertionError, match=broken.complaint):
         conformance.check_metric(broken)
@@ -728,6 +763,14 @@ class SingleResample(Resampling):
         return super().resampled(results, weights[:1])
 
 
+class WeighsInPlace(Resampling):
+    complaint = "raised ValueError: .*read-only"
+
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        weights *= results.anomalous
+        return super().resampled(results, weights)
+
+
 class SinglePrecision(Resampling):
     complaint = "resampled values are float32, expected float64"
 
@@ -741,7 +784,7 @@ def test_a_metric_with_resamples_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [IgnoresWeights, DrawsOnce, Shifted, NeverUndefined, SingleResample, SinglePrecision]
+    "broken", [IgnoresWeights, DrawsOnce, Shifted, NeverUndefined, SingleResample, SinglePrecision, WeighsInPlace]
 )
 def test_broken_resamples_are_caught(broken: Any) -> None:
     with pytest.raises(AssertionError, match=broken.complaint):

@@ -15,6 +15,7 @@ from torch import Tensor
 from adkit.containment import plugin_code
 from adkit.errors import PluginError
 from adkit.interfaces import Batches, Progress, Workspace
+from adkit.runs.store import Run
 from adkit.types import Batch, Prediction
 from tests.greys import Grey, GreyMaps, Greys, GreyWithoutOne, fit_greys, paint, usual_levels, with_methods
 
@@ -51,6 +52,20 @@ class Forgets(Grey):
         return {}
 
 
+class KeepsInTheClass(Grey):
+    """In the next process it knows nothing."""
+
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
+        super().fit(batches, progress)
+        type(self).mean = self.mean
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        pass
+
+
 class Spoils(Grey):
     def state(self) -> dict[str, Tensor]:
         return {"mean": self.mean * float("nan")}
@@ -76,8 +91,8 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paint(tmp_path / "parts", usual_levels(120, seed=1))
 
 
-def fitted(method: type[Grey], pictures: list[Path], runs: Path) -> None:
-    fit_greys(with_methods({"candidate": method}), Greys(pictures), runs, method="candidate")
+def fitted(method: type[Grey], pictures: list[Path], runs: Path) -> Run:
+    return fit_greys(with_methods({"candidate": method}), Greys(pictures), runs, method="candidate")
 
 
 def test_what_a_method_prints_is_no_result(
@@ -128,6 +143,12 @@ def test_what_could_never_score_is_not_written(
     with pytest.raises(PluginError, match=f"learned cannot be used again.*{told}"):
         fitted(method, pictures, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_method_that_keeps_nothing_is_told(pictures: list[Path], tmp_path: Path) -> None:
+    (note,) = fitted(KeepsInTheClass, pictures, tmp_path / "runs").record.notes
+    assert note.startswith("candidate keeps nothing of what it learned: state() is empty.")
+    assert not fitted(Talks, pictures, tmp_path / "others").record.notes
 
 
 def test_maps_whose_size_changes_are_told(pictures: list[Path], tmp_path: Path) -> None:

@@ -35,6 +35,19 @@ def test_scorers_give_a_number_for_each_map(given: Any) -> None:
         raw_scores(found, Odd(None))
 
 
+def test_a_scorer_that_works_in_place_spoils_no_map() -> None:
+    class Sorts(Scorer[Any]):
+        def __call__(self, maps: Any) -> Any:
+            flat = maps.reshape(len(maps), -1)
+            flat.sort(axis=1)
+            return flat[:, -1]
+
+    maps = np.array([[[2.0, 1.0]]], np.float32)
+    with pytest.raises(ValueError, match="read-only"):
+        raw_scores(Predictions(("a",), ("a",), maps, None, None), Sorts(None))
+    assert maps.tolist() == [[[2.0, 1.0]]]
+
+
 def test_scores_as_a_whole_raise_any_scorers_by_what_no_place_shows() -> None:
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(3, 20, 15)).astype(np.float32)

@@ -71,7 +71,7 @@ def print_evaluation(result: Evaluation) -> None:
     for name in result.apt:
         metric, interval = result.metrics[name], result.intervals.get(name)
         shown = f"{interval.low:z.4f} to {interval.high:z.4f}" if interval else None
-        metrics.append({"metric": name, "value": metric.value, "95% interval": shown, "note": metric.why_undefined})
+        metrics.append({"metric": name, "value": metric.value, "95% interval": shown, "note": result.note(name)})
     clips, of_clips = clip_table(result), counted(len(result.split.rows), "clip")
     caption = f"over all frames, scores as they are; intervals from {RESAMPLES:,} resamples of the {of_clips}"
     print_table(f"metrics, scorer {result.scorer or 'own'}", metrics, caption=caption if clips else "")
