@@ -13,6 +13,7 @@ SOME_UNREADABLE = 3
 PROMISE_BROKEN = 4
 ANOMALY_FOUND = 5
 INTERRUPTED = 130
+_MOST_SHOWN = 100
 SKIPPING = "; --skip-bad continues without such files"  # ends hints of files that cannot be read
 
 
@@ -101,6 +102,12 @@ def said(message: str) -> str:
     """Return what pydantic says of a value within a sentence: "input should be a valid integer"."""
     told = message.removeprefix("Value error, ")
     return told[:1].lower() + told[1:]
+
+
+def brief(value: Any) -> str:
+    """Write a value that was given as a message shows it: in one line, and of a long one the beginning."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -118,6 +118,49 @@ def test_a_setting_that_does_not_exist_or_several_datasets_are_refused(tmp_path:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("dataset", "settings", "told"),
+    [
+        (["folder:a", "folder:b"], {}, r"the dataset is \['folder:a', 'folder:b'\]; one text, or one pathlib.Path"),
+        ("folder:a", {"joint": True}, "joint is refused: fit learns from one dataset"),
+        ("folder:a", {"options": ["size=64"]}, r"options=\['size=64'\] is refused: input should be a valid dictionary"),
+        ("folder:a", {"seed": np.zeros((999, 999))}, r"seed=array.{95}… is refused: input should be a valid"),
+        (Path("/nowhere"), {}, "/nowhere"),
+    ],
+)
+def test_settings_of_another_sort_are_told_in_two_lines(dataset: Any, settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(adkit.AdkitError, match=told) as caught:
+        adkit.fit("knn", dataset, **settings)
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("methods", "seeds", "told"),
+    [
+        ({"knn": {"size": 64}}, 1, "compare: unknown key candidates.knn.size"),
+        ("knn", 0, "compare: seeds is 0, expected their number"),
+        ("knn", [1, -1], r"compare: seeds is \[1, -1\], expected their number"),
+        (["knn", 3], 1, "there is no method named '3'"),
+    ],
+)
+def test_a_comparison_of_something_else_is_refused(methods: Any, seeds: Any, told: str, tmp_path: Path) -> None:
+    with pytest.raises(adkit.AdkitError, match=told):
+        adkit.compare(methods, "demo:washer", seeds=seeds, output=tmp_path / "compared")
+    assert not list(tmp_path.iterdir())
+
+
+def test_candidates_have_settings_datasets_are_paths_and_each_result_has_rows(
+    names: dict[str, Any], tmp_path: Path
+) -> None:
+    small = {"small": {"method": "knn", "options": {"size": 64}}}
+    found = adkit.compare(small, Path("data/mvtec/bottle").absolute(), seeds=[4], output=tmp_path)
+    assert found.seeds == (4,)
+    assert found.candidates[0].settings.options == {"size": "64"}
+    judged = adkit.evaluate(names["model"])
+    assert [row["path"] for row in adkit.rows(judged)] == [str(sample.frame) for sample in judged.samples]
+
+
 def test_a_rate_may_be_a_number() -> None:
     rate: Any = 0.01
     assert (

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictInt, ValidationError
 
-from adkit.errors import OptionError, nearest, said
+from adkit.errors import OptionError, brief, nearest, said
 from adkit.files.documents import MOST_BYTES, read_file
 from adkit.runs.record import FitSettings, RateText
 
@@ -86,20 +86,25 @@ def read_grid(path: Path) -> Plan:
         raise OptionError(f"the grid file {path} cannot be read: {error}", hint="name a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise OptionError(f"the grid file {path} is not TOML: {error}", hint="see: adkit compare --help") from None
+    return plan_of(content, str(path))
+
+
+def plan_of(content: Mapping[str, Any], where: str) -> Plan:
+    """Return the plan in the keys of a grid file; raise OptionError, which says `where` they stand, for another one."""
     try:
         table = _GridFile.model_validate(content)
     except ValidationError as error:
-        raise _explained(path, content, error) from None
-    candidates = [one for name, entry in table.candidates.items() for one in _expanded(name, entry, path)]
+        raise _explained(where, content, error) from None
+    candidates = [one for name, entry in table.candidates.items() for one in _expanded(name, entry, where)]
     return Plan(
-        _unique(candidates, str(path)),
+        _unique(candidates, where),
         (table.datasets,) if isinstance(table.datasets, str) else tuple(table.datasets) if table.datasets else None,
         tuple(range(table.seeds)) if isinstance(table.seeds, int) else tuple(table.seeds) if table.seeds else None,
         table.max_false_alarms,
     )
 
 
-def _expanded(name: str, entry: _CandidateTable, path: Path) -> list[Candidate]:
+def _expanded(name: str, entry: _CandidateTable, where: str) -> list[Candidate]:
     """Return one candidate, or one for every combination of the options, and numbers of images, that vary."""
     empty = [key for key, values in entry.vary.items() if not values]
     both = sorted(entry.vary.keys() & entry.options.keys())
@@ -114,7 +119,7 @@ def _expanded(name: str, entry: _CandidateTable, path: Path) -> list[Candidate]:
     elif odd:
         what = f"{FEW} is {odd[0]!r}, expected a number of images, at least 1"
     if what:
-        raise OptionError(f"{path}: candidates.{name}: {what}", hint="for example: vary = { ratio = [0.01, 0.1] }")
+        raise OptionError(f"{where}: candidates.{name}: {what}", hint="for example: vary = { ratio = [0.01, 0.1] }")
     own = {"method": name, **entry.model_dump(exclude_none=True, exclude={"vary"})}
     combinations = itertools.product(*entry.vary.values())
     found = []
@@ -138,13 +143,15 @@ def _unique(candidates: Sequence[Candidate], where: str) -> tuple[Candidate, ...
     return tuple(candidates)
 
 
-def _explained(path: Path, content: Mapping[str, Any], error: ValidationError) -> OptionError:
+def _explained(path: str, content: Mapping[str, Any], error: ValidationError) -> OptionError:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     key = str(first["loc"][0])
     if key in _EITHER:  # pydantic speaks of the first sort only
         expected, example = _EITHER[key]
-        return OptionError(f"{path}: {key} is {content[key]!r}, expected {expected}", hint=f"for example: {example}")
+        return OptionError(
+            f"{path}: {key} is {brief(content[key])}, expected {expected}", hint=f"for example: {example}"
+        )
     if first["type"] == "extra_forbidden":
         model = _GridFile if len(first["loc"]) == 1 else _CandidateTable
         return OptionError(f"{path}: unknown key {where}", hint=nearest(str(first["loc"][-1]), model.model_fields))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError, field_validator
 
 from adkit.data.view import View
-from adkit.errors import OptionError, nearest, said
+from adkit.errors import OptionError, brief, nearest, said
 from adkit.files.atomic import plain_name
 from adkit.options import option_text
 from adkit.stats.calibration import Threshold, ThresholdRule, rule_of
@@ -64,8 +64,8 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
             name = ".".join(map(str, first["loc"]))
             unknown = first["type"] == "extra_forbidden"
             hint = nearest(name, type(self).model_fields) if unknown else "see: adkit fit --help"
-            named = f"{name}={first['input']!r}" if unknown else f"--{name.replace('_', '-')} {first['input']}"
-            raise OptionError(f"{named} is refused: {said(first['msg'])}", hint=hint) from None
+            told = f"{name}={brief(first['input'])} is refused: {said(first['msg'])}"
+            raise OptionError(told, hint=hint) from None
 
     @field_validator("root", mode="before")
     @classmethod
@@ -89,7 +89,9 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
 
     @field_validator("options", mode="before")
     @classmethod
-    def _as_texts(cls, options: Mapping[str, Any]) -> dict[str, str]:
+    def _as_texts(cls, options: Any) -> Any:
+        if not isinstance(options, Mapping):
+            return options
         return {name: option_text(value).strip() for name, value in options.items() if value is not None}
 
     @property

@@ -75,10 +75,10 @@ def test_what_is_as_usual_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"seed": -1}, "--seed -1 is refused"),
-        ({"seed": 2**64}, "--seed 18446744073709551616 is refused"),
-        ({"every": 0}, "--every 0 is refused"),
-        ({"smoothing": float("nan")}, "--smoothing nan is refused"),
+        ({"seed": -1}, "seed=-1 is refused"),
+        ({"seed": 2**64}, "seed=18446744073709551616 is refused"),
+        ({"every": 0}, "every=0 is refused"),
+        ({"smoothing": float("nan")}, "smoothing=nan is refused"),
         ({"sead": 1}, "sead=1 is refused"),
     ],
 )

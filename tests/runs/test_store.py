@@ -383,7 +383,7 @@ def test_a_run_by_the_name_that_it_was_given(
 
 @pytest.mark.parametrize("name", ["latest", "a/b", "-x", ".", "", "two words"])
 def test_names_that_commands_could_not_tell_from_others_are_refused(name: str) -> None:
-    with pytest.raises(OptionError, match=r"--name .* is refused: .*a name has letters, digits"):
+    with pytest.raises(OptionError, match=r"name=.* is refused: .*a name has letters, digits"):
         FitSettings(method="patchknn", name=name)
 
 
