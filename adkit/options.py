@@ -1,10 +1,11 @@
 """`key=value` from the command line to a validated Options model; the table that explains it."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from adkit.errors import OptionError, PluginError, nearest, said
 from adkit.interfaces import Method, OptionsType, Scorer
@@ -23,6 +24,21 @@ class Options(BaseModel):
     since: ClassVar[Mapping[str, Any]] = {}
     """What options that were added after a release mean for runs that were fitted before, by their names: the value
     with which such a run scores as it did, whatever the default is for new ones."""
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _of_text(cls, value: Any, validated: ValidatorFunctionWrapHandler) -> Any:
+        """Take the texts of the command line also for what may be none ("none") and for lists ("8,16")."""
+        if value == "none":
+            with suppress(ValidationError):
+                return validated(None)
+        try:
+            return validated(value)
+        except ValidationError:
+            if isinstance(value, str):
+                with suppress(ValidationError):
+                    return validated([part.strip() for part in value.split(",")] if value else [])
+            raise
 
     def sized(self, shape: tuple[int, int]) -> Self:
         """Return the options for images of this (height, width) px, as a run keeps them; by default the same."""
@@ -123,6 +139,8 @@ def option_rows(model: type[BaseModel]) -> list[OptionRow]:
 def _type_of(field: Mapping[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join("none" if part.get("type") == "null" else _type_of(part) for part in field["anyOf"])
+    if items := field.get("prefixItems", [field["items"]] if "items" in field else []):
+        return ",".join(map(_type_of, items)) + (",…" if "items" in field else "")
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true/false"}
@@ -131,8 +149,8 @@ def _type_of(field: Mapping[str, Any]) -> str:
 
 def option_text(value: Any) -> str:
     """Write an option's value as the command line takes it."""
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
+    if isinstance(value, list | tuple | set | frozenset):
+        return ",".join(map(option_text, value))
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from adkit.errors import OptionError, PluginError
 from adkit.interfaces import Scorer
 from adkit.options import Options, option_rows, options_of, parse_options, split_assignments, stored_options
+from adkit.runs.record import FitSettings
 
 
 class Knobs(Options):
@@ -22,6 +23,10 @@ class Knobs(Options):
     kind: Literal["mean", "max"] = Field(default="max", description="how they are joined")
     limit: int | None = Field(default=None, ge=2, description="at most so many")
     levels: tuple[int, ...] = Field(default=(8, 16), description="strides in px")
+    names: list[str] = Field(default=[], description="what to look for")
+    pair: tuple[int, float] = Field(default=(3, 0.5), description="side and share")
+    sure: bool | None = Field(default=None, description="whether it is; none: find out")
+    near: str | None = Field(default="it", description="beside what")
 
 
 UNHURRIED = settings(deadline=None)  # a busy machine is no fault
@@ -81,6 +86,29 @@ def test_texts_become_values() -> None:
     assert parse_options(Knobs, texts, "knn") == Knobs(ratio=0.5, count=3, exact=True, kind="mean", limit=7)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("levels", "4, 8", (4, 8)),
+        ("levels", "4", (4,)),
+        ("names", "", []),
+        ("names", "a,none", ["a", "none"]),
+        ("pair", "5,0.25", (5, 0.25)),
+        ("limit", "none", None),
+        ("sure", "none", None),
+        ("sure", "false", False),
+        ("near", "none", None),
+        ("near", "a,b", "a,b"),
+    ],
+)
+def test_lists_and_what_may_be_none_are_set_by_texts_and_written_as_such(key: str, text: str, value: Any) -> None:
+    assert getattr(parse_options(Knobs, {key: text}, "knn"), key) == value
+    asked = FitSettings(method="knn", options={key: value})
+    assert getattr(parse_options(Knobs, asked.options, "knn"), key) == value
+    with pytest.raises(OptionError, match="pair=5 is refused"):
+        parse_options(Knobs, {"pair": "5"}, "knn")
+
+
 def test_defaults_hold() -> None:
     assert parse_options(Knobs, {}, "knn") == Knobs()
 
@@ -117,7 +145,8 @@ def test_the_table_explains_every_option() -> None:
     assert (rows["limit"].type, rows["limit"].default, rows["limit"].bounds) == ("whole number or none", "none", "≥ 2")
     assert rows["kind"].type == "mean | max"
     assert rows["exact"].default == "false"
-    assert rows["levels"].default == "8,16"
+    assert (rows["levels"].type, rows["levels"].default) == ("whole number,…", "8,16")
+    assert rows["pair"].type == "whole number,number"
     assert rows["count"].description == "how many neighbours"
 
 

@@ -92,7 +92,7 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
     def _as_texts(cls, options: Any) -> Any:
         if not isinstance(options, Mapping):
             return options
-        return {name: option_text(value).strip() for name, value in options.items() if value is not None}
+        return {name: option_text(value).strip() for name, value in options.items()}
 
     @property
     def rule(self) -> ThresholdRule:
