@@ -32,7 +32,10 @@ def interval_sources(comparison: Comparison) -> str:
     )
     if not comparison.of_clips:
         return sources
-    by_clip = f"intervals of {CERTAINTY:.0%} are by clip: whole test clips are resampled, their frames being alike"
+    by_clip = (
+        f"intervals of {CERTAINTY:.0%} are by clip: whole test clips are resampled, their frames being alike; "
+        "where nothing or all is caught, clips are counted"
+    )
     return by_clip if comparison.things == "test clips" else f"{sources}; of videos, {by_clip}"
 
 
@@ -64,15 +67,16 @@ def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
     for (category, name), decisions in comparison.decisions.items():
         # Images and clips may stand in one table, so both have the same columns.
         events, clips = ("", "") if decisions.unit == "image" else (" events", f" normal {decisions.unit}s")
-        share, by_sample = over_seeds(decisions.caught)
-        # Events of one clip are alike: the metric's interval is by clip.
-        by_clip = figure.interval if (figure := comparison.figures.get((CAUGHT, category, name))) else None
+        share, interval = over_seeds(decisions.caught)
+        if decisions.unit != "image":  # events of one clip are alike: the metric's interval is by clip
+            figure = comparison.figures.get((CAUGHT, category, name), Figure(share))
+            share, interval = figure.value, figure.interval
         rows.append(
             {
                 "category": category,
                 "candidate": name,
                 "caught": f"{counts_text(decisions.caught)}{events}",
-                "caught %": _percent(share, by_sample if decisions.unit == "image" else by_clip),
+                "caught %": _percent(share, interval),
                 "flagged": f"{counts_text(decisions.false_alarms)}{clips}",
                 "flagged %": _percent(*over_seeds(decisions.false_alarms)),
                 "promised": f"{decisions.promised:.1f}, ≤ {decisions.promised_most}",

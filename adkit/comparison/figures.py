@@ -6,7 +6,7 @@ spread over seeds stands beside it.
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from adkit.evaluation.tables import AUROCS, CAUGHT
 from adkit.stats.bootstrap import interval_of
 from adkit.stats.calibration import most_alarms
 from adkit.stats.rates import Rate, over_seeds
-from adkit.stats.significance import auroc_interval, delong, delong_p_value, mcnemar
+from adkit.stats.significance import auroc_interval, delong, delong_p_value, mcnemar, proportion_interval
 
 Replicates = Mapping[tuple[str, str], NDArray[np.float64]]
 ALL = "all categories"
@@ -102,6 +102,8 @@ def compare_cells(
                 name: _mean_figure([figures[metric, one, name] for one in categories], replicates.get((ALL, name)))
                 for name in names
             }
+            if metric == CAUGHT and not any(cell.clips for cell in cells):
+                row = {name: _with_bounds(one, name, categories, complete) for name, one in row.items()}
             tested = against_best(row, Differences(_of_row(ALL, replicates)), significance=False, lower=lower)
             figures |= {(metric, ALL, name): figure for name, figure in tested.items()}
     return Comparison(
@@ -169,6 +171,8 @@ def _figure(
     interval = interval_of(replicates.get(place))
     if metric == CAUGHT and not cells[0].clips:
         _, interval = over_seeds([cell.caught for cell in cells])
+    elif metric == CAUGHT and len({cell.caught for cell in cells}) == 1:
+        interval = interval or cells[0].caught.interval
     if metric == AUROCS[0] and not cells[0].clips:
         found = delong([[cell.scores for cell in cells]], cells[0].anomalous)
         anomalous = int(cells[0].anomalous.sum())
@@ -189,6 +193,18 @@ def _mean_figure(parts: Sequence[Figure], replicates: NDArray[np.float64] | None
         by_seed = tuple(np.mean([part.by_seed for part in parts], axis=0).tolist())
     mean = float(np.mean([part.value for part in parts if part.value is not None]))
     return Figure(mean, None, interval_of(replicates), by_seed)
+
+
+def _with_bounds(figure: Figure, name: str, categories: Sequence[str], complete: Group) -> Figure:
+    """Return the mean share of what is caught with Clopper and Pearson's interval, of as many images as tell as much.
+
+    The mean over categories varies as a share of as many as their harmonic mean says: all, where they are alike.
+    """
+    if figure.value is None:
+        return figure
+    totals = [complete[category, name][0].caught.total for category in categories]
+    alike = len(totals) ** 2 / sum(1 / total for total in totals)
+    return replace(figure, interval=proportion_interval(figure.value * alike, alike))
 
 
 def _tests(metric: str, category: str, complete: Group) -> dict[frozenset[str], float]:

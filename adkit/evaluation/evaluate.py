@@ -125,8 +125,8 @@ class Evaluation:
     def rates(self) -> DecisionRates:
         """Return what the threshold does to images, or to normal clips and to events, whose interval is by clip."""
         found = self.split.rates
-        by_clip = replace(found.caught, interval=self.intervals.get(CAUGHT))
-        return replace(found, caught=by_clip) if self.unit.of_clips else found
+        by_clip = self.intervals.get(CAUGHT) or found.caught.interval
+        return replace(found, caught=replace(found.caught, interval=by_clip))
 
     @property
     def verdict(self) -> str:

@@ -15,6 +15,7 @@ from adkit.interfaces import LabelledResults
 from adkit.stats.formatting import Unit, clock
 from adkit.stats.rates import DecisionRates, Rate, decision_rates
 from adkit.stats.segments import grouped
+from adkit.stats.significance import proportion_interval
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 Values = NDArray[np.float64]
@@ -63,13 +64,21 @@ class SplitResults:
 
     @property
     def rates(self) -> DecisionRates:
-        """Return how many normal units are flagged and true events caught; means are of samples."""
-        results = self.results
+        """Return how many normal units are flagged and true events caught; means are of samples.
+
+        Events of one clip are alike: an interval of what is caught is known where all clips show the same.
+        """
+        results, total, clips = self.results, len(self.events), sum(row.events > 0 for row in self.rows)
         of_samples = decision_rates(results.scores, results.anomalous, results.threshold)
+        caught = Rate.counted(total - len(self.missed), total)
+        if self.rows:
+            alike = clips > 0 and caught.count in (0, total)
+            by_clip = proportion_interval(clips if caught.count else 0, clips) if alike else None
+            caught = replace(caught, interval=by_clip)
         return replace(
             of_samples,
             false_alarms=Rate.counted(sum(part.score > results.threshold for part in self.normal), len(self.normal)),
-            caught=Rate.counted(len(self.events) - len(self.missed), len(self.events)),
+            caught=caught,
             oracle_passing=() if self.rows else of_samples.oracle_passing,
         )
 

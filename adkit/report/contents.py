@@ -53,8 +53,7 @@ def tiles(evaluation: Evaluation) -> list[Tile]:
 def _tile(title: str, rate: Rate, colour: str) -> Tile:
     if not rate.total:
         return Tile(title, NOTHING, "", "the test split has none to judge", colour)
-    too_few = "; too few clips for an interval" if rate.interval is None else ""
-    return Tile(title, f"{rate.count:,}", f"of {rate.total:,}", rate.in_percent() + too_few, colour)
+    return Tile(title, f"{rate.count:,}", f"of {rate.total:,}", rate.in_percent(), colour)
 
 
 def _metric_tile(title: str, name: str, meaning: str, evaluation: Evaluation) -> Tile:

@@ -54,7 +54,7 @@ class Threshold:
         rate, every_s = self.expected_rate, self.alarm_every_s
         in_time = "" if every_s is None else f", one in {duration_text(every_s)}"
         return (
-            f"flags about {often_text(rate)} normal {self.unit}s ({rate_text(rate)}){in_time}, "
+            f"flags about {often_text(rate)} normal {self.unit}s{_each(self.unit_s)} ({rate_text(rate)}){in_time}, "
             f"with {CERTAINTY:.0%} certainty at most {bound_text(self.certain_rate)}; "
             f"from {counted(self.count, 'out-of-sample normal score')}{self._assumption()}"
         )
@@ -153,8 +153,9 @@ class ThresholdRule:
         return f"{float(bound_text(rate).removesuffix('%')):g}%{in_time}"
 
     def counted(self, count: int) -> str:
-        """Write so many normal scores as what they are: "99 normal samples", "99 normal clips (20 min)"."""
-        return f"{count:,} normal samples" if not self.unit_s else f"{count:,} normal clips ({self.lasting(count)})"
+        """Write so many normal scores as what they are: "99 normal samples", "99 normal clips of 12 s (20 min)"."""
+        in_time = f"{count:,} normal clips{_each(self.unit_s)} ({self.lasting(count)})"
+        return in_time if self.unit_s else f"{count:,} normal samples"
 
     def lasting(self, count: int) -> str:
         """Write so many clips as the time that they last: "20 min"; images as their number."""
@@ -176,6 +177,11 @@ class ThresholdRule:
                 range(1, count + 1), self.level + SLACK, key=lambda rank: float(_beta_quantile(rank, count + 1 - rank))
             )
         return max(1, min(count, int(self.level * (count + 1) + SLACK)))
+
+
+def _each(unit_s: float | None) -> str:
+    """Say how long clips last behind their name: they may be pieces of longer ones."""
+    return f" of {duration_text(unit_s)}" if unit_s else ""
 
 
 def parse_rule(text: str, *, certain: bool = False) -> ThresholdRule:

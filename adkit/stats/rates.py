@@ -43,8 +43,10 @@ class Rate:
 
     def in_percent(self, digits: int = 1) -> str:
         """Write the share and how certain it is: "10.0%, with 95% certainty 1.2% to 31.7%"; a dash without samples."""
-        if not self.total or self.interval is None:
+        if not self.total:
             return percent_text(self.share, digits)
+        if self.interval is None:
+            return f"{percent_text(self.share, digits)}; too few clips for an interval"
         low, high = percent_text(self.interval.low, digits), percent_text(self.interval.high, digits)
         return f"{percent_text(self.share, digits)}, with {CERTAINTY:.0%} certainty {low} to {high}"
 

@@ -69,7 +69,7 @@ class Apart:
     spreads: float  # how wide the gap is, by the measure of looks_mixed
 
 
-def proportion_interval(count: float, total: int, certainty: float = CERTAINTY) -> Interval:
+def proportion_interval(count: float, total: float, certainty: float = CERTAINTY) -> Interval:
     """Return the proportions that `count` (or a mean) of `total` leave possible: Clopper & Pearson 1934, exact."""
     from scipy.special import betaincinv
 

@@ -1,5 +1,6 @@
 """How alike the images of a dataset look, at a glance: which are odd, and whether they are of two sorts."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _CLEARLY = 3.0
 """So many times wider is the step between few dark and few bright images than all steps within either of them."""
 _SAME = 2
 """Grey levels of a thumbnail: a video's compression alone makes such differences."""
+_PIECE = re.compile(r" [\d:]+:\d\d\.\d$")  # ends the name of a piece of a clip: when it begins
 _NAMED = 6
 
 
@@ -136,8 +138,9 @@ class ClipLooks:
 
 
 def of_clips(names: Sequence[str], count: int, one: str = "", more: str = "") -> str:
-    """Say how many of all the clips these are, with the verb for a single one or for more."""
-    return f"{len(names)} of {counted(count, 'clip')} {one if len(names) == 1 else more}".rstrip()
+    """Say how many of all the clips, or pieces of clips, these are, with the verb for a single one or for more."""
+    thing = "piece" if any(map(_PIECE.search, names)) else "clip"
+    return f"{len(names)} of {counted(count, thing)} {one if len(names) == 1 else more}".rstrip()
 
 
 def named(names: Sequence[str]) -> str:

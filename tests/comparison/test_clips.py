@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from adkit.comparison.cells import Category
 from adkit.comparison.compare import compare, compare_runs
-from adkit.comparison.documents import as_json, as_markdown, headline
+from adkit.comparison.documents import as_json, as_markdown, decision_rows, headline
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.data.datasets import open_datasets
 from adkit.errors import RunError
 from adkit.evaluation.evaluate import evaluate
 from adkit.registry import Registry
 from adkit.report.comparison_page import render_comparison
+from adkit.stats.rates import Rate
+from adkit.stats.significance import proportion_interval
 from adkit.workflows.score import Workplace
 from tests.comparison.fakes import compared, made_cell, one_of
 from tests.press import fit_press
@@ -85,6 +88,15 @@ def test_frames_get_no_interval_of_delongs() -> None:
     assert compared([frames]).figures["image_auroc", "x:a", "a"].interval is None
     other = replace(frames, candidate="b", scores=frames.scores[::-1])
     assert compared([frames, other]).figures["image_auroc", "x:a", "b"].p_value is None
+
+
+def test_where_nothing_is_caught_its_interval_counts_clips() -> None:
+    metrics = {"caught_at_promise": 0.0}
+    stills = made_cell("a", [0.0] * 6, [True] * 6, metrics=metrics, replicates={"caught_at_promise": np.zeros(400)})
+    by_clip = proportion_interval(0, 2)
+    found = compared([replace(stills, clips=("x", "y"), unit="clip", caught=Rate(0, 3, by_clip))])
+    assert found.figures["caught_at_promise", "x:a", "a"].interval == by_clip
+    assert decision_rows(found)[0]["caught %"] == "0.0 (0.0 to 84)"
 
 
 def test_other_clips_are_not_compared() -> None:

@@ -55,6 +55,27 @@ def test_a_figure_is_the_mean_over_seeds_with_delongs_interval() -> None:
     assert figure.interval.high - figure.interval.low < alone.high - alone.low
 
 
+def test_what_is_caught_in_all_categories_has_the_interval_of_as_many_images() -> None:
+    def interval_of(caught: Sequence[int], of: Sequence[int]) -> Interval | None:
+        cells = [
+            made_cell(
+                "a",
+                [1.0] * hits + [0.0] * (total - hits),
+                [True] * total,
+                category=f"x:{number}",
+                metrics={"caught_at_promise": hits / total},
+                replicates={"caught_at_promise": np.full(400, hits / total)},
+            )
+            for number, (hits, total) in enumerate(zip(caught, of, strict=True))
+        ]
+        return compared(cells).figures["caught_at_promise", ALL, "a"].interval
+
+    assert interval_of([9, 6], [10, 10]) == proportion_interval(15, 20)
+    assert interval_of([10, 10], [10, 10]) == proportion_interval(20, 20)
+    uneven = interval_of([10, 90], [10, 90])
+    assert uneven == proportion_interval(36, 36)
+
+
 def test_one_candidate_is_best_and_differs_from_nobody() -> None:
     result = compared([made_cell("a", scores_of(1), TRUTH)])
     figure = result.figures[AUROC, "x:a", "a"]

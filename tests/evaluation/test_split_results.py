@@ -9,6 +9,7 @@ import pytest
 
 from adkit.evaluation.split_results import SplitResults, alarms_at, split_results
 from adkit.interfaces import LabelledResults
+from adkit.stats.significance import proportion_interval
 
 THRESHOLD = 0.5
 NORMAL = np.linspace(0.0, 0.2, 50)
@@ -72,6 +73,16 @@ def test_a_still_is_a_clip_of_one_frame() -> None:
     assert (stills.rates.caught.count, stills.rates.false_alarms.count) == (1, 1)
     assert len(stills.rates.oracle_passing) == 2
     assert (stills.unit.name, stills.rows, stills.as_json()) == ("image", [], None)
+
+
+def test_where_clips_are_all_alike_the_interval_of_what_is_caught_counts_them_not_their_events() -> None:
+    both, missed = CLIPS["both"], ([0.1] * 6, ".s.s..")
+    assert outcomes_of({"one": both, "other": both}).rates.caught.interval is None
+    assert "50.0%; too few clips for an interval" in outcomes_of({"one": both}).rates.caught.in_percent()
+    caught = outcomes_of({"none": missed, "neither": missed, **{"calm": CLIPS["calm"]}}).rates.caught
+    assert (caught.count, caught.total, caught.interval) == (0, 4, proportion_interval(0, 2))
+    assert outcomes_of({"all": ([0.9] * 6, ".s.s..")}).rates.caught.interval == proportion_interval(1, 1)
+    assert outcomes_of({"calm": CLIPS["calm"]}).rates.caught.interval is None
 
 
 def test_where_the_promise_counts_pieces_normal_pieces_of_all_clips_are_counted() -> None:

@@ -451,7 +451,9 @@ def test_a_refusal_names_what_is_needed_and_what_there_is() -> None:
 
 
 def test_a_refusal_says_how_much_video_is_missing() -> None:
-    with pytest.raises(PromiseError, match=r"needs at least 49 normal clips \(9.8 min\); there are 24") as caught:
+    with pytest.raises(
+        PromiseError, match=r"needs at least 49 normal clips of 12 s \(9.8 min\); there are 24"
+    ) as caught:
         parse_rule("6/h").in_units(12.0).rank(24)
     assert caught.value.hint == "add 5 min more, or ask for 4%, one in 5 min"
 
@@ -579,7 +581,7 @@ def test_how_long_clips_last_may_be_unknown(clips: str, times_s: list[float | No
 def test_the_promise_of_clips_is_told_in_time() -> None:
     threshold = threshold_from(np.arange(49.0), ThresholdRule(), "clip", 12.0)
     assert threshold.alarm_every_s == pytest.approx(600)
-    assert "flags about 1 in 50 normal clips (2.00%), one in 10 min, with" in threshold.promise()
+    assert "flags about 1 in 50 normal clips of 12 s (2.00%), one in 10 min, with" in threshold.promise()
     assert threshold_from(np.arange(49.0), ThresholdRule()).alarm_every_s is None
 
 

@@ -87,7 +87,7 @@ def test_a_rate_in_percent() -> None:
     assert Rate.counted(2, 20).in_percent() == "10.0%, with 95% certainty 1.2% to 31.7%"
     assert Rate.counted(0, 0).in_percent() == "–"
     unknown = Rate(1, 4, None)
-    assert (unknown.in_percent(), str(unknown)) == ("25.0%", "1 of 4 (25.0%)")
+    assert (unknown.in_percent(), str(unknown)) == ("25.0%; too few clips for an interval", "1 of 4 (25.0%)")
 
 
 def test_a_score_at_the_threshold_is_not_flagged() -> None:

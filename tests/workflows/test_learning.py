@@ -10,6 +10,7 @@ from adkit.errors import DatasetError
 from adkit.runs.record import FitSettings
 from adkit.types import Prediction
 from adkit.workflows.fit import fit
+from adkit.workflows.looks import of_clips
 from tests.greys import METHODS, GreyMaps, with_methods
 from tests.videos import SIZE, write_greys, write_video
 from tests.watched import GreyMemory
@@ -110,3 +111,11 @@ def test_a_single_clip_of_two_frames_is_too_little(tmp_path: Path) -> None:
         "has 1 clip of 2 frames to learn from; grey_without_one needs at least 2 clips"
     )
     assert "one of 2 s or more is cut into several" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(["a 0:01.2", "a 1:02:03.5"], "2 of 9 pieces"), (["a.mp4"], "1 of 9 clips"), ([], "0 of 9 clips")],
+)
+def test_pieces_of_clips_are_counted_as_such(names: list[str], told: str) -> None:
+    assert of_clips(names, 9) == told
