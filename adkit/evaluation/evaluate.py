@@ -35,6 +35,7 @@ from adkit.workflows.score import (
     Workplace,
     normal_scores_of,
     open_scorer,
+    require_plugin,
     sample_scores,
     without_place,
 )
@@ -204,7 +205,8 @@ def evaluate(
     Predictions are stored before any metric sees them, and used again while the test split is the same. `model` is the
     run, if it was opened before. Raises AdkitError.
     """
-    origin = workplace.registry.methods.origin(run.record.method).origin  # without the method there is no judging
+    require_plugin(run, workplace.registry.methods, run.record.method)  # without the method there is no judging
+    origin = workplace.registry.methods.origin(run.record.method).origin
     unreadable: list[str] = []
     odd: dict[str, list[str]] = {}
     samples = _test_samples(run, workplace)

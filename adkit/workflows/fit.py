@@ -211,16 +211,17 @@ def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], ori
     from adkit.nn.moving import class_of, restored  # loads torch
 
     samples = [sample for sample in learned if sample.clip == learned[0].clip][:PROVEN]
-    was = predict_all(method, view, samples, SILENT, "proving")
+    was, asked_again = (predict_all(method, view, samples, SILENT, "proving") for _ in range(2))
+    if odd := _differing(was, asked_again):
+        told = f"{class_of(method).__name__} gives other {odd} when it judges the same frames again ({origin})"
+        raise PluginError(told, hint="nothing was written; tell its author: predict() may draw nothing at random")
     try:
         with plugin_code(origin):
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state().items()}
             again = restored(class_of(method), method.options, method.seed, method.device, load(save(state)))
         now = predict_all(again, view, samples, SILENT, "proving")
-        for name in ("maps", "scores"):
-            before, after = getattr(was, name), getattr(now, name)
-            if before is not None and not np.allclose(before, after, rtol=1e-3, atol=1e-3 * np.abs(before).max()):
-                raise ValueError(f"its {name} are others after load_state(state())")
+        if odd := _differing(was, now):
+            raise ValueError(f"its {odd} are others after load_state(state())")
     except (AdkitError, MemoryError):
         raise
     except Exception as error:
@@ -229,6 +230,15 @@ def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], ori
         hint = "nothing was written; tell its author: state() must give all that load_state() needs"
         raise PluginError(told, hint=hint) from error
     return state
+
+
+def _differing(was: Predictions, now: Predictions) -> str | None:
+    """Say what differs in two answers about the same frames, by more than rounding; None: nothing does."""
+    for name in ("maps", "scores"):
+        before, after = getattr(was, name), getattr(now, name)
+        if before is not None and not np.allclose(before, after, rtol=1e-3, atol=1e-3 * np.abs(before).max()):
+            return name
+    return None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from adkit.drawing.regions import Region, highest_place, outline_of, region_colu
 from adkit.errors import AdkitError, FrameError, OptionError, PluginError, RunError
 from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer, read_only
 from adkit.options import options_of, parse_options, split_assignments, stored_options
-from adkit.registry import Registry
+from adkit.registry import Catalogue, Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, p_values, threshold_from, unit_scores
@@ -257,9 +257,19 @@ class Workplace:
 
     def dataset(self, run: Run) -> Dataset:
         """Open the dataset that a run learned from; raises AdkitError where it is gone."""
+        require_plugin(run, self.registry.datasets, run.record.dataset)
         root = self.root or (Path(run.record.root) if run.record.root else None)
         (dataset,) = open_datasets(run.record.dataset, root, self.registry)
         return dataset
+
+
+def require_plugin(run: Run, catalogue: Catalogue[Any], spec: str) -> None:
+    """Raise PluginError where what a run needs, such as its method, is of a plugin that is not there any more."""
+    name = spec.partition(":")[0]
+    if name not in catalogue.entries:
+        whose = f" of {run.record.origin}" if catalogue.sort == "method" else ""
+        told = f"{run.record.id} needs the {catalogue.sort} {name}{whose}, which is not there"
+        raise PluginError(told, hint="install what brings it, or name its file: adkit --plugin FILE.py …")
 
 
 def open_model(run: Run, registry: Registry, *, scorer: str | None = None, device: str = "auto") -> FittedModel:
@@ -267,9 +277,7 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
     from adkit.nn.moving import restored  # loads torch
 
     record = run.record
-    if record.method not in registry.methods.entries:
-        told = f"{run.record.id} was made by {record.method} of {record.origin}, which is not there"
-        raise PluginError(told, hint="install it, or name its file: adkit --plugin FILE.py score …")
+    require_plugin(run, registry.methods, record.method)
     method_class = registry.methods.get(record.method).load()
     model = options_of(method_class)
     options = stored_options(model, record.options, record.method)

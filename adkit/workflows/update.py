@@ -32,7 +32,7 @@ from adkit.workflows.audit import moved
 from adkit.workflows.fit import Basis, calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
 from adkit.workflows.predict import of_images
-from adkit.workflows.score import FittedModel, Workplace, sample_scores
+from adkit.workflows.score import FittedModel, Workplace, require_plugin, sample_scores
 
 FEEDBACK = "feedback"
 """Holds the confirmed images in a run's folder."""
@@ -169,6 +169,7 @@ def _is_feedback(sample: Sample, run: Run) -> bool:
 def _require_updatable(run: Run, registry: Registry) -> None:
     """Raise OptionError for a run that cannot go on learning, with what to do instead."""
     record = run.record
+    require_plugin(run, registry.methods, record.method)
     method = registry.methods.get(record.method).load()
     why = None
     if not issubclass(method, Updatable):

@@ -542,8 +542,12 @@ def test_runs_of_data_that_only_has_the_same_name_are_refused(
 def test_a_run_whose_method_is_gone_is_refused(runs: dict[str, Run], fakes: Registry) -> None:
     poorer = fake_registry()
     del poorer.methods.entries["shade"]
-    with pytest.raises(PluginError, match="there is no method named 'shade'"):
+    with pytest.raises(PluginError, match=r"needs the method shade of .*, which is not there") as caught:
         compare_runs([runs["shade"]], Workplace(poorer, device="cpu"))
+    assert "adkit --plugin FILE.py" in caught.value.hint
+    poorer = replace(fakes, datasets=replace(fakes.datasets, entries={}))
+    with pytest.raises(PluginError, match="needs the dataset mvtec, which is not there"):
+        Workplace(poorer).dataset(runs["shade"])
 
 
 def test_progress_of_a_cell_is_told_inside_that_of_the_comparison(

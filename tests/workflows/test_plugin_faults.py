@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from adkit.containment import plugin_code
@@ -64,6 +65,11 @@ class KeepsInTheClass(Grey):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         pass
+
+
+class Guesses(Grey):
+    def predict(self, batch: Batch) -> Prediction:
+        return Prediction(scores=torch.rand(len(batch)))
 
 
 class Spoils(Grey):
@@ -142,6 +148,12 @@ def test_what_could_never_score_is_not_written(
 ) -> None:
     with pytest.raises(PluginError, match=f"learned cannot be used again.*{told}"):
         fitted(method, pictures, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_method_that_guesses_is_told_so(pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="Guesses gives other scores when it judges the same frames again"):
+        fitted(Guesses, pictures, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
