@@ -33,7 +33,11 @@ from adkit.types import FrameRef, Sample, Split
 
 _OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
 _OF_VIEWERS = frozenset({"desktop.ini", "thumbs.db"})
-_OF_ADKIT = ({"run.json", "model.safetensors"}, {"model.json", "model.onnx", "score.py"})  # of a run, and of an export
+_OF_COMPARISON = {f"comparison.{kind}" for kind in ("csv", "html", "json", "md", "tex")}
+_OF_ADKIT = (  # of a run, an export, a cell of a comparison, and its results
+    *({"run.json", "model.safetensors"}, {"model.json", "model.onnx", "score.py"}, {"cell.json", "scores.npz"}),
+    _OF_COMPARISON,
+)
 
 TO_TELL_APART = (
     "put good ones into a folder 'good', others beside it into folders named by what is wrong, or list all of them: "
@@ -128,7 +132,7 @@ def contents_of(folder: Path) -> Contents:
             path = here / name
             if not os.path.isfile(path):  # noqa: PTH113 (twice as fast, and there may be many)
                 passed[NOWHERE].append(path)
-            elif is_drawn_by_adkit(path):
+            elif is_drawn_by_adkit(path) or (name in _OF_COMPARISON and {*names} >= _OF_COMPARISON):
                 passed[OWN].append(path)
             else:
                 found.append(path)

@@ -223,6 +223,7 @@ def test_the_synthetic_parts_are_the_default_where_there_is_no_bottle(
         (["a-run", "-d", "mvtec:washer"], "runs are compared as they are"),
         (["a-run", "--seeds", "2"], "runs are compared as they are"),
         (["a-run", "--max-false-alarms", "5%"], "runs are compared as they are"),
+        (["-m", "level,", "shade"], "shade stands behind --methods"),
         (["a-run"], "there is no run 'a-run'"),
     ],
 )
@@ -418,7 +419,7 @@ def test_an_ablation_of_patchknn_from_grid_to_runs(
         if row["low"] is None:  # all resamples agree
             continue
         assert -1e-4 <= row["low"] <= row["value"] <= row["high"] <= 1 + 1e-4  # shifted resamples may leave 0 to 1
-        assert row["best"] is (row["p_value"] is None)
+        assert row["best"] is not bool(row["difference_to_best"])
     folders = [str(Path("out", row["folders"][0])) for row in document["runs"]]
     assert [open_run(Path(folder)).record.options["smoothing"] for folder in folders] == [0, 8]
     again = json.loads(ok(*folders, "-o", "runs", "-f", "json").stdout)

@@ -73,6 +73,15 @@ def test_runs_are_not_read(tmp_path: Path, read: Callable[[Path], list[Sample]])
     assert len(read(tmp_path / "runs" / "one" / "pictures")) == 1, "named itself"
 
 
+@pytest.mark.parametrize("place", ["compared/", ""])
+def test_comparisons_are_not_read(tmp_path: Path, place: str) -> None:
+    results = [f"{place}comparison.{kind}" for kind in ("csv", "html", "json", "md", "tex")]
+    touch(tmp_path, "a/1.png", *results, f"{place}cells/one/cell.json", f"{place}cells/one/scores.npz")
+    assert paths_in(tmp_path) == ["a/1.png"]
+    touch(tmp_path, "b/comparison.json")
+    assert paths_in(tmp_path) == ["a/1.png", "b/comparison.json"]
+
+
 def test_exports_and_annotated_videos_are_not_read(tmp_path: Path) -> None:
     touch(
         tmp_path, "a/1.png", *(f"out/{name}" for name in ("model.json", "model.onnx", "score.py", "golden/1-good.png"))

@@ -77,6 +77,9 @@ def compare(
     require_folder(output)
     workplace = o.workplace(root, device)
     if runs_named:
+        if methods and set(runs_named) <= set(workplace.registry.methods.entries):
+            hint = f"write --methods {','.join([methods.strip(','), *runs_named])}"
+            raise OptionError(f"{', '.join(runs_named)} stands behind --methods, as runs would", hint=hint)
         o.refuse_given(context, [*_OF_FITS, *SEEING], "is for fitting anew, and runs are compared as they are")
         opened = [o.opened_run(name, runs) for name in runs_named]
         result = compare_runs(opened, workplace)
