@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from adkit.containment import plugin_code
-from adkit.errors import OptionError, PluginError
+from adkit.errors import OptionError, PluginError, brief
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,6 +147,15 @@ class Method(ABC, Generic[OptionsType]):
     @abstractmethod
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave; the method was made with the same options."""
+
+
+def misdeclared(method: Method[Any]) -> str | None:
+    """Say what of the frames that a method sees cannot be as it says; None: all can."""
+    size: Any = method.frame_size
+    if not (isinstance(size, tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
+        return f"frame_size is {brief(size)}, not (height, width) in whole px"
+    window: Any = method.window
+    return None if isinstance(window, int) and window >= 1 else f"window is {brief(window)}, not a number of frames"
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
-from adkit.errors import OptionError, PluginError, nearest, said
+from adkit.errors import OptionError, PluginError, brief, nearest, said
 from adkit.interfaces import Method, OptionsType, Scorer
 
 
@@ -110,8 +110,11 @@ def stored_options(model: type[OptionsType], stored: Mapping[str, Any], owner: s
 
 
 def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[BaseModel]:
-    """Return the options model of a method or scorer, an empty one for none; PluginError where one has no default."""
+    """Return the options model of a method or scorer, an empty one for none; PluginError where it is not sound."""
     model = plugin.Options or Options
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        told = f"Options of {plugin.__module__}.{plugin.__qualname__} is {brief(model)}, not a class of adkit.Options"
+        raise PluginError(told, hint="tell its author, or uninstall that plugin")
     if lacking := next((name for name, field in model.model_fields.items() if field.is_required()), None):
         owner = f"{plugin.__module__}.{plugin.__qualname__}"
         told = f"the option {lacking} of {owner} has no default, and every one needs one"

@@ -32,6 +32,7 @@ from adkit.interfaces import (
     MethodEntry,
     Scorer,
     calibrates_itself,
+    misdeclared,
     read_only,
     sees_motion,
 )
@@ -129,10 +130,8 @@ def _check_options(candidate: Examined) -> None:
 def _check_declarations(candidate: Examined) -> None:
     """Check that what the class says of itself can be."""
     method, scorers = candidate.made(), candidate.registry.scorers.entries
-    size: Any = method.frame_size
-    assert isinstance(size, tuple), f"frame_size is {size}, not (height, width)"
-    assert min(size) > 0, f"frame_size is {size}"
-    assert method.window >= 1, f"window is {method.window}"
+    odd = misdeclared(method)
+    assert odd is None, odd
     assert type(method).reconstructs or not method.reconstructs, "a class of which some reconstruct must say so"
     scorer = method.default_scorer and method.default_scorer.partition(":")[0]
     assert not scorer or scorer in scorers, f"there is no default_scorer {scorer!r}; {nearest(str(scorer), scorers)}"

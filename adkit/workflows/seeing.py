@@ -15,9 +15,9 @@ from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape, read_mask
 from adkit.data.tiles import tiles_over
 from adkit.data.view import View, packed_mask, usual_shape
-from adkit.errors import FrameError, OptionError
+from adkit.errors import FrameError, OptionError, PluginError
 from adkit.files.atomic import checksum
-from adkit.interfaces import Method
+from adkit.interfaces import Method, misdeclared
 from adkit.options import Options, options_of, parse_options
 from adkit.runs.record import PART, FitSettings
 from adkit.types import FrameRef, Sample
@@ -56,7 +56,9 @@ def method_and_view(
         options = options.sized((1, 1) if settings.tiles else seen)
     with plugin_code(method_class):
         method = method_class(options, seed=settings.seed, device=device)
-        frame_size = method.frame_size
+        frame_size, odd = method.frame_size, misdeclared(method)
+    if odd:
+        raise PluginError(f"{settings.method}: its {odd}", hint="tell its author; adkit list methods shows others")
     if not (settings.scorer or method.default_scorer or (looks_at.mask is None and looks_at.border == 0)):
         told = f"{settings.method} gives one score for all that it sees: no place of it can be ignored"
         hint = "cut the image down with --roi x,y,w,h, or take a method with maps: adkit list methods"

@@ -229,6 +229,16 @@ class SizeIsANumber(Sound):
     frame_size = 32  # type: ignore[assignment]
 
 
+class SizeIsFractions(Sound):
+    complaint = r"frame_size is \(32.0, 32.0\), not \(height, width\) in whole px"
+    frame_size = (32.0, 32.0)  # type: ignore[assignment]
+
+
+class SeesNoFrame(Sound):
+    complaint = "window is 0, not a number of frames"
+    window = 0
+
+
 class DropsOne(Sound):
     complaint = r"predict\(\) answered for 2 of 3 samples"
 
@@ -373,6 +383,8 @@ BROKEN_METHODS = [
     RestoresIntoTheClass,
     SizeIsANumber,
     KeepsNothing,
+    SizeIsFractions,
+    SeesNoFrame,
     DropsOne,
     Guesses,
     FitsByChance,

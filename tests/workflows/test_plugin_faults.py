@@ -67,6 +67,18 @@ class KeepsInTheClass(Grey):
         pass
 
 
+class SizeIsANumber(Grey):
+    frame_size = 32  # type: ignore[assignment]
+
+
+class SeesNoFrame(Grey):
+    window = 0
+
+
+class OptionsAreADictionary(Grey):
+    Options = {"size": 3}  # type: ignore[assignment]  # noqa: RUF012
+
+
 class Guesses(Grey):
     def predict(self, batch: Batch) -> Prediction:
         return Prediction(scores=torch.rand(len(batch)))
@@ -149,6 +161,21 @@ def test_what_could_never_score_is_not_written(
     with pytest.raises(PluginError, match=f"learned cannot be used again.*{told}"):
         fitted(method, pictures, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        (SizeIsANumber, r"candidate: its frame_size is 32, not \(height, width\) in whole px"),
+        (SeesNoFrame, "candidate: its window is 0, not a number of frames"),
+        (OptionsAreADictionary, r"Options of .* is \{'size': 3\}, not a class of adkit.Options"),
+    ],
+)
+def test_what_a_method_cannot_mean_is_told_before_it_learns(
+    method: type[Grey], told: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(PluginError, match=told):
+        fitted(method, pictures, tmp_path / "runs")
 
 
 def test_a_method_that_guesses_is_told_so(pictures: list[Path], tmp_path: Path) -> None:
