@@ -14,10 +14,10 @@ from functools import wraps
 from inspect import signature
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 from adkit.containment import plugin_code
-from adkit.errors import OptionError, PluginError, brief
+from adkit.errors import DatasetError, OptionError, PluginError, brief
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,9 +196,30 @@ def sees_motion(method: type[Method[Any]]) -> bool:
 def _listed(samples: Callable[[Any, Split], Iterable[Sample]]) -> Any:
     @wraps(samples)
     def listed(dataset: Any, split: Split) -> list[Sample]:
-        return list(samples(dataset, split))
+        given: Any = samples(dataset, split)
+        found = list(given) if isinstance(given, Iterable) else [given]
+        if odd := _odd_sample(found):
+            told = f"samples({split!r}) of {type(dataset).__name__}: {odd}"
+            raise DatasetError(told, hint="tell the author of the plugin; it is no fault of the data")
+        return found
 
     return listed
+
+
+def _odd_sample(samples: Sequence[Any]) -> str | None:
+    """Say what no command could use among what a dataset gives; None: nothing."""
+    from adkit.types import Sample
+
+    ids = set[str]()
+    for sample in samples:
+        if not isinstance(sample, Sample):
+            return f"a list of Sample was expected, got {brief(sample)}"
+        if not all(isinstance(frame.path, Path) for frame in (sample.frame, sample.mask) if frame):
+            return f"the paths of {sample.id} are texts, and pathlib.Path was expected"
+        if sample.id in ids:
+            return f"two samples have the id {sample.id}"
+        ids.add(sample.id)
+    return None
 
 
 class Dataset(ABC):
@@ -245,7 +266,7 @@ class Scorer(ABC, Generic[OptionsType]):
 
     @abstractmethod
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Turn (N, h, w) maps into (N,) scores; N may be 0. The maps cannot be written to: sort a copy."""
+        """Turn (N, h, w) maps into (N,) scores. The maps cannot be written to: sort a copy."""
 
     def of_tensors(self, maps: Tensor) -> Tensor:
         """Do the same in torch, float32 (N, h, w) to (N,), for an export. By default OptionError: it cannot."""
@@ -323,13 +344,28 @@ class MetricValue:
     details: Mapping[str, float | None] = field(default_factory=dict)
     """More figures of the same unit, for example one per defect kind."""
 
+    def __post_init__(self) -> None:
+        if self.value is None and not self.why_undefined:
+            raise ValueError('a metric without a value must say why: MetricValue(None, "no masks")')
+        if self.value is not None and not hasattr(self.value, "__float__"):
+            raise TypeError(f"a metric's value is a number or None, and {brief(self.value)} was given")
+
+
+_Judged = Literal["images", "clips", "both"]
+
 
 class Metric(ABC):
     """Judges scores or maps against the truth."""
 
     higher_is_better: ClassVar[bool] = True
-    judges: ClassVar[Literal["images", "clips", "both"]] = "both"
+    judges: ClassVar[_Judged] = "both"
     """What it is defined for: still images, frames of clips, or both. Tables leave out what cannot be had."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raise ValueError for what no metric can judge."""
+        super().__init_subclass__(**kwargs)
+        if cls.judges not in get_args(_Judged):
+            raise ValueError(f"{cls.__name__}.judges is {cls.judges!r}, not one of {', '.join(get_args(_Judged))}")
 
     @abstractmethod
     def __call__(self, results: LabelledResults) -> MetricValue:

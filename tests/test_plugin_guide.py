@@ -16,6 +16,7 @@ from adkit.registry import Plugin, Registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import MODEL
 from adkit.runs.unfinished import find_unfinished
+from adkit.testing import conformance
 from adkit.workflows.fit import fit, fit_joint
 from tests.conforming import check_method
 from tests.greys import Greys, paint, usual_levels, with_methods
@@ -40,7 +41,7 @@ def method() -> type[Method[Any]]:
 
 
 def test_the_other_blocks_run_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    announcing, checking = [one for one in blocks() if "train(" not in one]
+    announcing, checking, *_ = [one for one in blocks() if "train(" not in one]
     names: dict[str, Any] = {}
     exec(announcing, names)
     (entry,) = names["adkit_methods"]()
@@ -53,6 +54,18 @@ def test_the_other_blocks_run_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLES / "adkit-brightness")
     for check in names["CHECKS"]:
         names["test_conforms"](check)
+
+
+def test_the_dataset_the_scorer_and_the_metric_keep_the_contract(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks():
+        if re.search(r"\((Dataset|Scorer\[.*\]|Metric)\):", block):
+            exec(block, names)
+    paint(tmp_path / "disc" / "train" / "good", usual_levels(3, seed=1))
+    paint(tmp_path / "disc" / "test" / "scratched", [200.0])
+    conformance.check_dataset(*names["Lines"].select("disc", tmp_path))
+    conformance.check_scorer(names["HighestShare"])
+    conformance.check_metric(names["Missed"])
 
 
 def test_the_method_keeps_the_contract(method: type[Method[Any]]) -> None:

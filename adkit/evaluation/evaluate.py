@@ -14,7 +14,7 @@ from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.frame_source import OnBad
 from adkit.data.images import told_by_compression
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
-from adkit.errors import DatasetError, FrameError, PluginError, StorageError
+from adkit.errors import DatasetError, FrameError, PluginError, StorageError, brief
 from adkit.evaluation.split_results import Flags, SplitResults, Values, alarms_at, split_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
@@ -339,7 +339,7 @@ def _measured_by(name: str, results: LabelledResults, registry: Registry) -> tup
             metric = entry.load()()
             value = metric(results)
         if not isinstance(value, MetricValue):
-            raise TypeError(f"it gave {value!r}, expected a MetricValue")
+            raise TypeError(f"it gave {brief(value)}, expected a MetricValue")
         if value.value is not None and not np.isfinite(value.value):
             raise ValueError(f"it gave {value.value}")
         details = {one: None if figure is None else float(figure) for one, figure in value.details.items()}

@@ -33,7 +33,6 @@ from adkit.interfaces import (
     Scorer,
     calibrates_itself,
     misdeclared,
-    read_only,
     sees_motion,
 )
 from adkit.options import options_of, parse_options, stored_options
@@ -43,6 +42,7 @@ from adkit.testing.metric_checks import check_metric as check_metric
 from adkit.testing.synthetic import CLIP_FRAMES, TRAINING_FRAMES, PartBatches, moving_frames, synthetic_frames, windows
 from adkit.testing.told import told
 from adkit.types import Batch, FitReport, Prediction, Sample
+from adkit.workflows.score import scores_of
 
 TOLERANCE = 1e-3  # two ways to the same result may differ by this share of the results' range
 
@@ -350,6 +350,9 @@ def check_dataset(dataset: Dataset) -> None:
         assert sample.frame.path.is_file(), f"{sample.id} names a file that is not there: {sample.frame}"
         assert sample.mask is None or sample.mask.path.exists(), f"{sample.id} names a mask that is not there"
         assert not (sample.mask and not sample.anomalous), f"{sample.id} is not anomalous, yet has a mask"
+    for sample in test:
+        told_of = sample.kind is None or sample.anomalous is not None
+        assert told_of, f"{sample.id} is of the kind {sample.kind!r}, and it is not said whether that is anomalous"
     for split in (train, test):
         _check_clips(split)
     assert not any(sample.anomalous for sample in train), f"{dataset.spec} trains on anomalous samples"
@@ -378,18 +381,13 @@ def _check_clips(samples: Sequence[Sample]) -> None:
 
 @told
 def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
-    """Check shape, type, order of samples and direction."""
+    """Check shape, order of samples and direction."""
     scorer = scorer_class(parse_options(options_of(scorer_class), {}, scorer_class.__name__))
-    maps = read_only(np.random.default_rng(0).random((5, 7, 9), dtype=np.float32))
-    scores = scorer(maps)
-    assert np.shape(scores) == (5,), f"5 maps gave scores of shape {np.shape(scores)}"
-    assert isinstance(scores, np.ndarray), f"scores are a {type(scores).__name__}, expected an array"
-    assert np.isfinite(scores).all(), f"scores of finite maps are {scores}"
-    assert scores.dtype == np.float64, f"scores are {scores.dtype}, expected float64"
-    assert np.allclose(scorer(maps[::-1]), scores[::-1]), "a sample's score depends on the others"
-    assert (scorer(maps + 1) > scores).all(), "a map that is higher everywhere must score higher"
-    assert scorer(maps[:, :1, :1]).shape == (5,), "maps of one pixel must work"
-    assert scorer(maps[:0]).shape == (0,), "no maps must give no scores"
+    maps = np.random.default_rng(0).random((5, 7, 9), dtype=np.float32)
+    scores = scores_of(scorer, maps)
+    assert np.allclose(scores_of(scorer, maps[::-1]), scores[::-1]), "a sample's score depends on the others"
+    assert (scores_of(scorer, maps + 1) > scores).all(), "a map that is higher everywhere must score higher"
+    scores_of(scorer, maps[:, :1, :1])
     if scorer_class.of_tensors is not Scorer.of_tensors:
-        found = scorer.of_tensors(torch.from_numpy(maps.copy())).numpy()
+        found = scorer.of_tensors(torch.from_numpy(maps)).numpy()
         assert np.allclose(found, scores, atol=1e-5), "of_tensors() scores otherwise"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.interfaces import LabelledResults, Metric, read_only
+from adkit.errors import brief
+from adkit.interfaces import LabelledResults, Metric, MetricValue, read_only
 from adkit.testing.told import told
 
 RESAMPLING_TOLERANCE = 2e-2
@@ -28,7 +29,7 @@ def _check_judging(metric: Metric, case: "_Case") -> bool:
     perfect, wrong = metric(case.results()), metric(case.results(right=[]))
     all_good = metric(case.results(anomalous=False))
     for what, found in (("a perfect result", perfect), ("a wrong result", wrong), ("without anomalies", all_good)):
-        assert found.value is not None or found.why_undefined, "an undefined value must say why"
+        assert isinstance(found, MetricValue), f"{what} gives {brief(found)}, expected a MetricValue"
         assert found.value is None or np.isfinite(found.value), f"{what}: {found.value}"
     if perfect.value is None:
         return False

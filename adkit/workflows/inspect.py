@@ -85,6 +85,9 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
     wrong = [(sample.id,) for split, sample in samples if split == "train" and sample.anomalous]
     if wrong:
         trouble["are marked anomalous, yet stand in the training split"] += wrong
+    unsaid = [(one.id,) for split, one in samples if split == "test" and one.kind is not None and one.anomalous is None]
+    if unsaid:
+        trouble["have a kind, but not whether it is anomalous: eval leaves them out"] += unsaid
     result.findings = [_sentence(what, groups) for what, groups in trouble.items()]
     if told := told_by_compression(every):
         result.findings.append(told)

@@ -336,12 +336,8 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
     scores = [np.empty(0)]
     for first in range(0, len(predictions.maps), _MAPS):  # a part at a time: it is copied several times over
-        maps = read_only(predictions.maps[first : first + _MAPS])
-        with plugin_code(type(scorer)):
-            found = np.asarray(scorer(maps), dtype=np.float64)
-            if found.shape != (len(maps),) or not np.isfinite(found).all():
-                raise ValueError(f"the scorer gave {found.shape} of {len(maps)} maps, or scores that are no numbers")
-        scores.append(found)
+        maps = predictions.maps[first : first + _MAPS]
+        scores.append(scores_of(scorer, maps))
         if predictions.scores is not None:
             # The unit of scores beside maps is that of their highest hundredth; another scorer's may be far smaller.
             places = maps.reshape(len(maps), -1).astype(np.float64)
@@ -349,6 +345,15 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
             highest = np.partition(places, -count, axis=1)[:, -count:].mean(axis=1)
             scores[-1] = scores[-1] + np.maximum(0, predictions.scores[first : first + _MAPS] - highest)
     return np.concatenate(scores)
+
+
+def scores_of(scorer: Scorer[Any], maps: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return a scorer's (N,) scores of maps (N, h, w); raises ValueError for anything but a finite number for each."""
+    with plugin_code(type(scorer)):
+        found = np.asarray(scorer(read_only(maps)), dtype=np.float64)
+        if found.shape != (len(maps),) or not np.isfinite(found).all():
+            raise ValueError(f"the scorer gave {found.shape} of {len(maps)} maps, or scores that are no numbers")
+    return found
 
 
 def without_place(

@@ -363,7 +363,7 @@ def test_without_the_method_there_is_no_judging(stored: bool, tmp_path: Path, re
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
     if stored:
         evaluate(run, Workplace(registry, device="cpu"))
-    with pytest.raises(PluginError, match="there is no method named 'grey_without_one'"):
+    with pytest.raises(PluginError, match="needs the method grey_without_one"):
         evaluate(run, Workplace(load_registry(), device="cpu"))
 
 

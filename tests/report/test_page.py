@@ -224,7 +224,7 @@ def test_a_dataset_that_is_gone_is_no_obstacle(greys: Registry, fit_grey: Fitted
 def test_a_method_that_is_gone_is_no_obstacle(greys: Registry, registry: Registry, fit_grey: Fitted) -> None:
     run = fit_grey({"good": GOOD, "bright": BRIGHT})
     page, _ = page_of(run, registry)
-    assert "there is no method named 'grey_maps'" in page.text
+    assert "needs the method grey_maps of" in page.text
     assert len(page.pictures()) == 6
 
 

@@ -579,14 +579,14 @@ class WritesIntoMaps(SoundScorer):
 
 
 class GivesAList(SoundScorer):
-    complaint = "scores are a list, expected an array"
+    """What can be made an array of float64 will do."""
 
     def __call__(self, maps: NDArray[np.float32]) -> Any:
         return super().__call__(maps).tolist()
 
 
 class GivesNoNumbers(SoundScorer):
-    complaint = "scores of finite maps are"
+    complaint = "raised ValueError: the scorer gave .* scores that are no numbers"
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         return super().__call__(maps) * np.nan
@@ -615,25 +615,26 @@ class UpsideDown(SoundScorer):
 
 
 class SingleScore(SoundScorer):
-    complaint = "5 maps gave scores of shape"
+    complaint = r"raised ValueError: the scorer gave \(1,\) of 5 maps"
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         return super().__call__(maps)[:1]
 
 
 class Single(SoundScorer):
-    complaint = "scores are float32, expected float64"
+    """Likewise."""
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         return super().__call__(maps).astype(np.float32)  # type: ignore[return-value]
 
 
 def test_a_sound_scorer_passes() -> None:
-    conformance.check_scorer(SoundScorer)
+    for sound in (SoundScorer, GivesAList, Single):
+        conformance.check_scorer(sound)
 
 
 @pytest.mark.parametrize(
-    "broken", [WritesIntoMaps, GivesAList, GivesNoNumbers, IgnoresOrder, Standardises, UpsideDown, SingleScore, Single]
+    "broken", [WritesIntoMaps, GivesNoNumbers, IgnoresOrder, Standardises, UpsideDown, SingleScore]
 )
 def test_broken_scorers_are_caught(broken: Any) -> None:
     with pytest.raises(AssertionError, match=broken.complaint):
@@ -672,10 +673,25 @@ class NeverSays(SoundMetric):
 
 
 class Wordless(SoundMetric):
-    complaint = "an undefined value must say why"
+    complaint = "raised ValueError: a metric without a value must say why"
 
     def __call__(self, results: LabelledResults) -> MetricValue:
         return MetricValue(super().__call__(results).value)
+
+
+class GivesANumber(SoundMetric):
+    complaint = "a perfect result gives 0.5, expected a MetricValue"
+
+    def __call__(self, results: LabelledResults) -> Any:
+        return 0.5
+
+
+class GivesAWord(SoundMetric):
+    complaint = "raised TypeError: a metric's value is a number or None, and 'good' was given"
+
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        word: Any = "good"
+        return MetricValue(word)
 
 
 class RaisesOfMetrics(SoundMetric):
@@ -712,7 +728,7 @@ class BlursInPlace(SoundMetric):
 
 BROKEN_METRICS = [
     *(UpsideDownMetric, Blind, NeverSays, Wordless, DividesByZero, RaisesOfMetrics),
-    *(StretchesInPlace, BlursInPlace),
+    *(StretchesInPlace, BlursInPlace, GivesANumber, GivesAWord),
 ]
 
 
@@ -791,6 +807,13 @@ class SinglePrecision(Resampling):
         return None if values is None else values.astype(np.float32)  # type: ignore[return-value]
 
 
+def test_a_metric_that_judges_nothing_there_is_is_refused_where_it_is_defined() -> None:
+    with pytest.raises(ValueError, match=r"Typo\.judges is 'stills', not one of images, clips, both"):
+
+        class Typo(SoundMetric):
+            judges = "stills"  # type: ignore[assignment]
+
+
 def test_a_metric_with_resamples_passes() -> None:
     conformance.check_metric(Resampling)
 
@@ -859,6 +882,8 @@ class SoundDataset(Dataset):
             test = [Sample("c", FrameRef(self.folder / "gone.png"), "c")]
         if self.broken == "a mask that is not there":
             test = [Sample.still("c", c, anomalous=True, mask=self.folder / "gone.png")]
+        if self.broken == "and it is not said whether that is anomalous":
+            test = [Sample.still("c", c, kind="crack")]
         if self.broken == "is not anomalous, yet has a mask":
             test = [Sample.still("c", c, anomalous=False, mask=a)]
         return train if split == "train" else test
@@ -893,6 +918,7 @@ def test_a_sound_dataset_passes(files: Path, sort: type[SoundDataset]) -> None:
         "a file that is not there",
         "a mask that is not there",
         "is not anomalous, yet has a mask",
+        "and it is not said whether that is anomalous",
         "trains on anomalous",
         "order changes",
         "SoundDataset, checked for dataset, raised OSError: it is lost",
@@ -901,6 +927,26 @@ def test_a_sound_dataset_passes(files: Path, sort: type[SoundDataset]) -> None:
 def test_broken_datasets_are_caught(files: Path, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         conformance.check_dataset(SoundDataset(files, complaint))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, "a list of Sample was expected, got None"),
+        (["a.png"], "a list of Sample was expected, got 'a.png'"),
+        ([Sample.still("a", "a.png")], "the paths of a are texts, and pathlib.Path was expected"),  # type: ignore[arg-type]
+        ([Sample.still("a", Path("a.png"))] * 2, "two samples have the id a"),
+    ],
+)
+def test_samples_that_no_command_could_use_are_told_where_they_are_asked_for(
+    given: Any, told: str, tmp_path: Path
+) -> None:
+    class Odd(SoundDataset):
+        def samples(self, split: Split) -> Any:
+            return given
+
+    with pytest.raises(DatasetError, match=rf"samples\('train'\) of Odd: {told}"):
+        Odd(tmp_path).samples("train")
 
 
 @pytest.mark.parametrize(

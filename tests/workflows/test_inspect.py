@@ -131,6 +131,13 @@ def test_masks_that_cannot_be_meant_are_named(pile: Pile, rows: int, finding: st
     assert pile.findings() == [finding]
 
 
+def test_test_images_that_have_a_kind_but_no_truth_are_named(pile: Pile) -> None:
+    pile.put("good.png", noise(0))
+    pile.put("bad.png", noise(1), "test")
+    pile.found["test"] = [replace(one, anomalous=None) for one in pile.found["test"]]
+    assert pile.findings() == ["1 has a kind, but not whether it is anomalous: eval leaves them out: bad.png"]
+
+
 def test_a_bad_file_is_a_finding(pile: Pile) -> None:
     pile.put("a.png", b"no image")
     pile.put("b.png", b"")
