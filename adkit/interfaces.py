@@ -351,21 +351,21 @@ class MetricValue:
             raise TypeError(f"a metric's value is a number or None, and {brief(self.value)} was given")
 
 
-_Judged = Literal["images", "clips", "both"]
+_Judges = Literal["images", "clips", "both"]
 
 
 class Metric(ABC):
     """Judges scores or maps against the truth."""
 
     higher_is_better: ClassVar[bool] = True
-    judges: ClassVar[_Judged] = "both"
+    judges: ClassVar[_Judges] = "both"
     """What it is defined for: still images, frames of clips, or both. Tables leave out what cannot be had."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raise ValueError for what no metric can judge."""
         super().__init_subclass__(**kwargs)
-        if cls.judges not in get_args(_Judged):
-            raise ValueError(f"{cls.__name__}.judges is {cls.judges!r}, not one of {', '.join(get_args(_Judged))}")
+        if cls.judges not in get_args(_Judges):
+            raise ValueError(f"{cls.__name__}.judges is {cls.judges!r}, not one of {', '.join(get_args(_Judges))}")
 
     @abstractmethod
     def __call__(self, results: LabelledResults) -> MetricValue:

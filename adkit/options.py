@@ -111,10 +111,13 @@ def stored_options(model: type[OptionsType], stored: Mapping[str, Any], owner: s
 
 def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[BaseModel]:
     """Return the options model of a method or scorer, an empty one for none; PluginError where it is not sound."""
-    model = plugin.Options or Options
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        told = f"Options of {plugin.__module__}.{plugin.__qualname__} is {brief(model)}, not a class of adkit.Options"
+    declared: Any = plugin.Options or Options
+    if not (isinstance(declared, type) and issubclass(declared, BaseModel)):
+        told = (
+            f"Options of {plugin.__module__}.{plugin.__qualname__} is {brief(declared)}, not a class of adkit.Options"
+        )
         raise PluginError(told, hint="tell its author, or uninstall that plugin")
+    model: type[BaseModel] = declared
     if lacking := next((name for name, field in model.model_fields.items() if field.is_required()), None):
         owner = f"{plugin.__module__}.{plugin.__qualname__}"
         told = f"the option {lacking} of {owner} has no default, and every one needs one"

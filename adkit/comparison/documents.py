@@ -67,6 +67,7 @@ def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
     for (category, name), decisions in comparison.decisions.items():
         # Images and clips may stand in one table, so both have the same columns.
         events, clips = ("", "") if decisions.unit == "image" else (" events", f" normal {decisions.unit}s")
+        interval: Interval | None
         share, interval = over_seeds(decisions.caught)
         if decisions.unit != "image":  # events of one clip are alike: the metric's interval is by clip
             figure = comparison.figures.get((CAUGHT, category, name), Figure(share))
