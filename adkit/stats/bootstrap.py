@@ -36,13 +36,10 @@ def resampled(
                     values = metric.resampled(results, weights)
                 if values is not None and np.shape(values) != (len(weights),):
                     raise ValueError(f"{len(weights)} resamples gave values of shape {np.shape(values)}")
-            except (
-                Exception
-            ) as error:  # a plugin may fail in any way: its value stands, and other metrics are not harmed
-                failed[name] = (
-                    f"no interval, as {type(metric).__name__}.resampled failed: {type(error).__name__}: {error}"
-                )
-                values = None
+            # A plugin may fail in any way: its value stands, and other metrics are not harmed.
+            except Exception as error:
+                whose, fault = f"{type(metric).__name__}.resampled", f"{type(error).__name__}: {error}"
+                failed[name], values = f"no interval, as {whose} failed: {fault}", None
             if values is None:
                 del left[name]
             else:
