@@ -68,11 +68,12 @@ def _windows(frames: Iterable[Frame], view: View, window: int) -> Iterator[tuple
         clip = frame.clip
 
 
-@dataclass(frozen=True)
+@dataclass
 class FrameBatches:
     """Batches over `samples`, `window` frames each; bad frames raise, or go to `on_bad`.
 
-    Each walk reads all files anew, unless their frames take at most `remember` bytes: then one whole walk does.
+    Each walk reads all files anew, unless their frames take at most `remember` bytes: then the first two do. Who walks
+    twice only needs no memory for it; who trains walks many times.
     """
 
     samples: Sequence[Sample]
@@ -82,7 +83,8 @@ class FrameBatches:
     batch_size: int = BATCH
     on_bad: OnBad | None = None
     remember: int = 0
-    _frames: list[Frame] = field(default_factory=list, init=False, repr=False, compare=False)  # of one whole walk
+    _frames: list[Frame] = field(default_factory=list, init=False, repr=False)  # of a whole walk
+    _walks: int = field(default=0, init=False)  # to their end
 
     def __len__(self) -> int:
         return len(self.samples) * self.view.frames
@@ -101,11 +103,16 @@ class FrameBatches:
         seen: list[Frame] = []
         with closing(frames_of(self.samples, self.view, self.on_bad, 2 * self.batch_size)) as frames:
             for frame in frames:
-                if frame.pixels is not None and frame.pixels.nbytes * len(self.samples) <= self.remember:
+                if (
+                    self._walks
+                    and frame.pixels is not None
+                    and frame.pixels.nbytes * len(self.samples) <= self.remember
+                ):
                     seen.append(frame)
                 yield frame
+        self._walks += 1
         if len(seen) == len(self.samples):
-            self._frames.extend(seen)
+            self._frames = seen
 
 
 def _batch(windows: Sequence[Pixels], names: Sequence[tuple[str, str, float]]) -> Batch | None:

@@ -20,7 +20,7 @@ BEYOND = 2.0
 """So many spreads above what is usual a composition is worth what a map's usual score is: two judges must not raise
 twice as many alarms on good parts."""
 _PATCHES = 20_000  # enough to find the kinds
-_AT_ONCE = 262_144  # patches whose shares are computed together
+_AT_ONCE = 65_536  # patches whose shares are computed together
 _ROUNDS = 20
 _MATRICES = 256  # that are inverted together
 _PREFIX = "composition_"
@@ -78,7 +78,7 @@ class Composition:
         """Turn (B, n, D) into (B, K): how much of each image belongs to each kind; a patch may belong to several."""
         lengths = self.centres.square().sum(dim=1)
         # A patch's own length says nothing of the kind: it is the same for all.
-        squared = lengths - 2 * patches @ self.centres.T
+        squared = lengths - patches @ (2 * self.centres).T
         return torch.softmax(-squared / self.softness, dim=-1).mean(dim=1)
 
     def state(self) -> dict[str, Tensor]:
