@@ -103,11 +103,8 @@ class FrameBatches:
         seen: list[Frame] = []
         with closing(frames_of(self.samples, self.view, self.on_bad, 2 * self.batch_size)) as frames:
             for frame in frames:
-                if (
-                    self._walks
-                    and frame.pixels is not None
-                    and frame.pixels.nbytes * len(self.samples) <= self.remember
-                ):
+                size = 0 if frame.pixels is None else frame.pixels.nbytes
+                if self._walks and 0 < size * len(self.samples) <= self.remember:
                     seen.append(frame)
                 yield frame
         self._walks += 1

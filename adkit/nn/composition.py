@@ -20,7 +20,7 @@ BEYOND = 2.0
 """So many spreads above what is usual a composition is worth what a map's usual score is: two judges must not raise
 twice as many alarms on good parts."""
 _PATCHES = 20_000  # enough to find the kinds
-_AT_ONCE = 65_536  # patches whose shares are computed together
+_AT_ONCE = 16_384  # patches whose shares are computed together
 _ROUNDS = 20
 _MATRICES = 256  # that are inverted together
 _PREFIX = "composition_"

@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from weakref import WeakValueDictionary
 
 import onnx
 import onnxruntime
@@ -50,6 +51,19 @@ class OnnxSession:
         """Return the model's outputs for CPU tensors by name."""
         arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
         return [torch.from_numpy(output) for output in self._session.run(None, arrays)]
+
+
+_shared: WeakValueDictionary[bytes, OnnxSession] = WeakValueDictionary()
+
+
+def shared_session(model: bytes) -> OnnxSession:
+    """Return a session of the model: the one that others use, where there is one. Each holds memory of its own."""
+    if current_profile():  # which wants to know of each
+        return OnnxSession(model)
+    session = _shared.get(model)
+    if session is None:
+        session = _shared[model] = OnnxSession(model)
+    return session
 
 
 def facts_of(model: bytes) -> dict[str, Any]:

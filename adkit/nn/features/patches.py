@@ -19,7 +19,7 @@ from adkit.errors import BackboneError
 from adkit.nn.features.backbones import Backbone, weights_fingerprint
 from adkit.nn.features.checkerboard import Grid, at_white_squares, filled, white_squares
 from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour, append_distances
-from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, output_shape
+from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, output_shape, shared_session
 from adkit.nn.options import EMBEDDED, FeatureOptions
 
 FORMAT = 5  # goes up when the features change: networks exported by an older adkit are then exported anew
@@ -51,7 +51,7 @@ class PatchFeatures:
     """How many of the D features come from each level; known after the first call."""
 
     def __post_init__(self) -> None:
-        self._model, self._session, self._search = cache(self._exported), cache(OnnxSession), cache(_searching)
+        self._model, self._session, self._search = cache(self._exported), cache(shared_session), cache(_searching)
 
     @classmethod
     def from_options(
@@ -139,7 +139,7 @@ class PatchFeatures:
 def _searching(model: bytes) -> tuple[OnnxSession, Grid]:
     """Return a network that searches a bank too, and its grid."""
     _, height, width, _ = output_shape(model)
-    return OnnxSession(append_distances(model, white_squares((height, width)))), (height, width)
+    return shared_session(append_distances(model, white_squares((height, width)))), (height, width)
 
 
 def _size_of(frames: Tensor) -> tuple[int, int]:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from adkit.nn.features import onnx_session
-from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of
+from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, shared_session
 
 SIZE = (8, 12)
 FACTS: dict[str, Any] = {"lengths": [4], "note": "héllo"}
@@ -112,6 +114,15 @@ def test_what_hangs_on_the_size_is_exported_for_each(cache: Path, size: tuple[in
     assert None not in models
     frames = torch.rand(1, 3, *size)
     torch.testing.assert_close(OnnxSession(models[1] or b"")(frames=frames)[0], Places()(frames))
+
+
+def test_a_session_is_shared_while_anybody_uses_it(doubling: bytes) -> None:
+    first = shared_session(doubling)
+    assert shared_session(bytes(bytearray(doubling))) is first
+    held = weakref.ref(first)
+    del first
+    gc.collect()
+    assert held() is None
 
 
 def test_inputs_need_not_be_contiguous(doubling: bytes) -> None:
