@@ -18,7 +18,7 @@ from adkit.nn.samples import rows_of_clips
 from adkit.nn.spool import Rows, in_parts
 
 _PATCHES = 16_384  # per step of progress
-_AT_ONCE = 2**22  # distances: more do not stay in the caches
+_AT_ONCE = 2**21  # distances: more do not stay in the caches
 _GROUPS = 16  # of rows, at most
 
 
