@@ -25,12 +25,10 @@ if TYPE_CHECKING:
         Batches,
         Dataset,
         DatasetEntry,
-        LabelledResults,
         Method,
         MethodEntry,
         Metric,
         MetricEntry,
-        MetricValue,
         Progress,
         Scorer,
         ScorerEntry,
@@ -41,7 +39,17 @@ if TYPE_CHECKING:
     from adkit.options import Options
     from adkit.python import compare, evaluate, fit, load, rows
     from adkit.runs.record import FitSettings
-    from adkit.types import USUAL_RATE, Batch, FitReport, FrameRef, Prediction, Sample, Split
+    from adkit.types import (
+        USUAL_RATE,
+        Batch,
+        FitReport,
+        FrameRef,
+        LabelledResults,
+        MetricValue,
+        Prediction,
+        Sample,
+        Split,
+    )
 
 __version__ = "0.1.0"
 

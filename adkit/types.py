@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from adkit.errors import brief
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 Split = Literal["train", "test"]
+Scalar = TypeVar("Scalar", bound="np.generic")
 USUAL_RATE = 25.0
 """Frames a second of a clip that does not say, such as a folder of images."""
 
@@ -139,3 +145,80 @@ class Prediction:
         part = self.maps if self.maps is not None else self.scores
         assert part is not None
         return int(part.shape[0])
+
+
+def read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return the array for a plugin to look at: what it writes into it raises ValueError, and spoils nothing."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledResults:
+    """What a metric judges: N samples whose truth is known.
+
+    Pixels are read one sample at a time, so memory does not grow with N. `pixels()` yields, for each
+    sample whose anomalous pixels are known, its index, its map enlarged bilinearly to the mask's resolution
+    (float32 (H, W); but for rounding, no value leaves the range of `maps`) and its mask (bool (H, W); all False
+    for a normal sample).
+
+    The frames of a clip stand side by side in their order; still images are clips of one frame. All metrics judge the
+    same arrays, so that none can be written to: work on a copy.
+    """
+
+    scores: NDArray[np.float64]  # (N,)
+    anomalous: NDArray[np.bool_]  # (N,)
+    kinds: tuple[str, ...]  # N of them; "good" for normal samples
+    threshold: float  # a score above it is called anomalous
+    pixel_threshold: float | None
+    maps: NDArray[np.float32] | None  # (N, h, w), at the method's own resolution
+    has_masks: bool  # at least one anomalous sample has a mask
+    pixels: Callable[[], Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]]
+    clips: tuple[str, ...]  # N of them: whose frame each sample is
+    times_s: NDArray[np.float64]  # (N,) since the start of the sample's clip
+    alarms: NDArray[np.bool_]  # (N,) what belongs to an event that the run found; of stills, what is called anomalous
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "anomalous", "maps", "times_s", "alarms"):
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, read_only(array))
+        walk = self.pixels
+        object.__setattr__(self, "pixels", lambda: ((row, *map(read_only, both)) for row, *both in walk()))
+
+    @property
+    def of_clips(self) -> bool:
+        """Say whether they are frames of clips; False: each is a still image."""
+        return len(set(self.clips)) < len(self.clips)
+
+    def spans(self, flags: NDArray[np.bool_]) -> list[range]:
+        """Return the runs of frames of one clip for which `flags` (N,) is True, as their positions.
+
+        `spans(anomalous)` are the events in truth, `spans(alarms)` those that were found.
+        """
+        of_row = list(zip(flags.tolist(), self.clips, strict=True))
+        runs = ((flag, list(rows)) for (flag, _), rows in groupby(range(len(of_row)), key=of_row.__getitem__))
+        return [range(rows[0], rows[-1] + 1) for flag, rows in runs if flag]
+
+    def spans_beside(self, flags: NDArray[np.bool_], others: NDArray[np.bool_]) -> list[range]:
+        """Return the spans of `flags` in which none of `others` (N,) is True.
+
+        `spans_beside(anomalous, alarms)` are missed events, `spans_beside(alarms, anomalous)` false alarms.
+        """
+        return [span for span in self.spans(flags) if not others[span.start : span.stop].any()]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """A metric's result; `value` is None where it is not defined, and `why_undefined` says why."""
+
+    value: float | None
+    why_undefined: str | None = None
+    details: Mapping[str, float | None] = field(default_factory=dict)
+    """More figures of the same unit, for example one per defect kind."""
+
+    def __post_init__(self) -> None:
+        if self.value is None and not self.why_undefined:
+            raise ValueError('a metric without a value must say why: MetricValue(None, "no masks")')
+        if self.value is not None and not hasattr(self.value, "__float__"):
+            raise TypeError(f"a metric's value is a number or None, and {brief(self.value)} was given")

@@ -15,8 +15,8 @@ from _setting import heading
 from adkit_metrics.ranking import FrameAuroc
 from numpy.typing import NDArray
 
-from adkit.interfaces import LabelledResults
 from adkit.stats.bootstrap import interval_of, resampled
+from adkit.types import LabelledResults
 
 CLIPS, FRAMES, EVENT = 24, 60, 20  # half of the clips have an event of so many frames
 CLIP_SPREAD, SHIFT = 1.0, 1.5  # against a frame's noise of 1

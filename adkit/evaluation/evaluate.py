@@ -18,7 +18,7 @@ from adkit.errors import DatasetError, FrameError, PluginError, StorageError, br
 from adkit.evaluation.split_results import Flags, SplitResults, Values, alarms_at, split_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
-from adkit.interfaces import LabelledResults, Metric, MetricValue
+from adkit.interfaces import Metric
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.store import EVALUATION, Run
@@ -27,7 +27,7 @@ from adkit.stats.calibration import Threshold, p_values
 from adkit.stats.formatting import Unit, counted, is_floor, listed, verb
 from adkit.stats.rates import DecisionRates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
-from adkit.types import Sample
+from adkit.types import LabelledResults, MetricValue, Sample
 from adkit.workflows.predict import predict_all
 from adkit.workflows.score import (
     FittedModel,

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.clips import piece_numbers
-from adkit.interfaces import LabelledResults
 from adkit.stats.formatting import Unit, clock
 from adkit.stats.rates import DecisionRates, Rate, decision_rates
 from adkit.stats.segments import grouped
 from adkit.stats.significance import proportion_interval
+from adkit.types import LabelledResults
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 Values = NDArray[np.float64]

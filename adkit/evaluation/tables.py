@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.evaluation.split_results import SplitResults
-from adkit.interfaces import MetricValue
 from adkit.stats.formatting import clock, is_floor
+from adkit.types import MetricValue
 
 if TYPE_CHECKING:
     from adkit.evaluation.evaluate import Evaluation

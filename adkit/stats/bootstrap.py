@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
 from adkit.files.atomic import checksum
-from adkit.interfaces import LabelledResults, Metric, read_only
+from adkit.interfaces import Metric
 from adkit.stats.segments import clip_numbers
 from adkit.stats.significance import Interval, bootstrap_weights, percentile_interval
+from adkit.types import LabelledResults, read_only
 
 RESAMPLES = 2000
 MOST_WEIGHTS = 2**24

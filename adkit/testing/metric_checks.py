@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.errors import brief
-from adkit.interfaces import LabelledResults, Metric, MetricValue, read_only
+from adkit.interfaces import Metric
 from adkit.testing.told import told
+from adkit.types import LabelledResults, MetricValue, read_only
 
 RESAMPLING_TOLERANCE = 2e-2
 """A resampled metric may differ by this much from the metric: it may count pixels at fewer levels."""

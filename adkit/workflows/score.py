@@ -22,7 +22,7 @@ from adkit.data.inputs import find_inputs
 from adkit.data.view import View, counting_px
 from adkit.drawing.regions import Region, highest_place, outline_of, region_columns, region_mask
 from adkit.errors import AdkitError, FrameError, OptionError, PluginError, RunError
-from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer, read_only
+from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments, stored_options
 from adkit.registry import Catalogue, Registry
 from adkit.runs.predictions import Predictions
@@ -30,7 +30,7 @@ from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, p_values, threshold_from, unit_scores
 from adkit.stats.formatting import AS_A_WHOLE, is_floor
 from adkit.stats.smoothing import Smoother, smoothed
-from adkit.types import Sample
+from adkit.types import Sample, read_only
 from adkit.workflows.predict import predicted
 
 _MAPS = 256

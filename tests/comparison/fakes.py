@@ -18,25 +18,14 @@ from torch import Tensor
 from adkit.comparison.cells import RECORD, SCORES, Cell, Cost
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
-from adkit.interfaces import (
-    Advance,
-    Batches,
-    LabelledResults,
-    Method,
-    MethodEntry,
-    Metric,
-    MetricEntry,
-    MetricValue,
-    Progress,
-    Workspace,
-)
+from adkit.interfaces import Advance, Batches, Method, MethodEntry, Metric, MetricEntry, Progress, Workspace
 from adkit.options import Options
 from adkit.registry import Catalogue, Plugin, Registry, load_registry
 from adkit.runs.record import FitSettings
 from adkit.stats.calibration import Threshold
 from adkit.stats.rates import decision_rates
 from adkit.stats.significance import bootstrap_weights, delong
-from adkit.types import Batch, Prediction
+from adkit.types import Batch, LabelledResults, MetricValue, Prediction
 
 FITTED: list[tuple[str, int]] = []
 """Every fit since the list was cleared: the method's class and the seed."""

@@ -32,12 +32,13 @@ from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.errors import DatasetError, OptionError, PluginError
 from adkit.evaluation.evaluate import evaluate
 from adkit.files.atomic import checksum, left_of
-from adkit.interfaces import Dataset, LabelledResults, Metric, MetricValue, Silent
+from adkit.interfaces import Dataset, Metric, Silent
 from adkit.registry import Plugin, Registry
 from adkit.report.comparison_page import render_comparison
 from adkit.runs.store import find_run, open_run
 from adkit.stats import bootstrap
 from adkit.stats.significance import bootstrap_weights
+from adkit.types import LabelledResults, MetricValue
 from adkit.workflows.score import Workplace
 from tests.comparison.fakes import (
     DAMAGES,

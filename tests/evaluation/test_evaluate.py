@@ -21,11 +21,12 @@ from adkit.errors import DatasetError, FrameError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, evaluate
 from adkit.evaluation.stored import INDEX, PREDICTIONS, StoredFigures, stored_figures
 from adkit.files.atomic import write_whole
-from adkit.interfaces import LabelledResults, Metric, MetricEntry, MetricValue
+from adkit.interfaces import Metric, MetricEntry
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.runs.store import EVALUATION, Run, open_run
 from adkit.stats.calibration import ThresholdRule
 from adkit.stats.rates import decision_rates, precision_recall_curve, roc_curve
+from adkit.types import LabelledResults, MetricValue
 from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.score import Workplace
 from tests.greys import METHODS, SIDE, SPREAD, USUAL, fit_greys, paint, usual_levels, with_methods

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from adkit.evaluation.split_results import SplitResults, alarms_at, split_results
-from adkit.interfaces import LabelledResults
 from adkit.stats.significance import proportion_interval
+from adkit.types import LabelledResults
 
 THRESHOLD = 0.5
 NORMAL = np.linspace(0.0, 0.2, 50)

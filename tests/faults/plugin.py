@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from adkit.hookspecs import hookimpl
-from adkit.interfaces import Batches, MethodEntry, Metric, MetricEntry, MetricValue, Progress, Workspace
+from adkit.interfaces import Batches, MethodEntry, Metric, MetricEntry, Progress, Workspace
 from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
-from adkit.types import Batch, Prediction
+from adkit.types import Batch, MetricValue, Prediction
 from tests.greys import Grey
 
 STEPS = 20

@@ -12,7 +12,7 @@ from adkit_metrics.curves import HIGH_FPR, LOW_FPR
 from adkit_metrics.pixels import Aupimo
 from numpy.typing import NDArray
 
-from adkit.interfaces import MetricValue
+from adkit.types import MetricValue
 from tests.plugins.test_metrics import Pixels, drawn_pixels, of_pixels, resampled, value, weights_by_chance
 
 SIDE = 240  # two good images have 115,200 pixels: enough for a rate of 0.00001

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from adkit.data.view import EVERYWHERE
-from adkit.interfaces import LabelledResults, Metric, MetricValue
+from adkit.interfaces import Metric
+from adkit.types import LabelledResults, MetricValue
 
 Pixels = Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 Values = NDArray[np.float64]

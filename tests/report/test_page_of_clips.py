@@ -19,7 +19,6 @@ import pytest
 from numpy.typing import NDArray
 
 from adkit.evaluation.evaluate import Evaluation, evaluate
-from adkit.interfaces import LabelledResults
 from adkit.registry import Registry
 from adkit.report import timelines
 from adkit.report.examples import _example
@@ -27,7 +26,7 @@ from adkit.report.page import write_report
 from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import HEIGHT, WIDTH, clip_video, clips_of
 from adkit.runs.store import Run
-from adkit.types import FrameRef, Sample
+from adkit.types import FrameRef, LabelledResults, Sample
 from adkit.workflows.score import Workplace, calibrating_scores
 from tests.press import PRESS
 from tests.report.conftest import Page

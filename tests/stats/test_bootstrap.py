@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from adkit.interfaces import LabelledResults, Metric, MetricValue
+from adkit.interfaces import Metric
 from adkit.stats import bootstrap as resampling
 from adkit.stats.bootstrap import clip_weights, resampled
 from adkit.stats.significance import bootstrap_weights
+from adkit.types import LabelledResults, MetricValue
 
 CLIPS = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=7)
 

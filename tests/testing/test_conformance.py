@@ -19,11 +19,9 @@ from adkit.errors import DatasetError
 from adkit.interfaces import (
     Batches,
     Dataset,
-    LabelledResults,
     Method,
     MethodEntry,
     Metric,
-    MetricValue,
     Progress,
     Scorer,
     Workspace,
@@ -32,7 +30,7 @@ from adkit.interfaces import (
 from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing import conformance
-from adkit.types import Batch, FitReport, FrameRef, Prediction, Sample, Split
+from adkit.types import Batch, FitReport, FrameRef, LabelledResults, MetricValue, Prediction, Sample, Split
 from tests.conforming import check_method
 
 
