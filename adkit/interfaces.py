@@ -204,6 +204,19 @@ def _listed(samples: Callable[[Any, Split], Iterable[Sample]]) -> Any:
     return listed
 
 
+def _selected(select: Callable[[Any, str, Path | None], Iterable[Dataset]]) -> Any:
+    @wraps(select)
+    def selected(cls: Any, selection: str, root: Path | None) -> list[Dataset]:
+        given: Any = select(cls, selection, root)
+        found = list(given) if isinstance(given, Iterable) else [given]
+        if odd := [one for one in found if not isinstance(one, Dataset)]:
+            told = f"select({selection!r}) of {cls.__name__}: a list of Dataset was expected, got {brief(odd[0])}"
+            raise DatasetError(told, hint="tell the author of the plugin; it is no fault of the data")
+        return found
+
+    return selected
+
+
 def _odd_sample(samples: Sequence[Any]) -> str | None:
     """Say what no command could use among what a dataset gives; None: nothing."""
     from adkit.types import Sample
@@ -231,10 +244,12 @@ class Dataset(ABC):
     """Of the normal samples, those that it moves from training to the tests, as there is no split."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Make a list of what `samples` gives."""
+        """Make lists of what `select` and `samples` give, and look at what is in them."""
         super().__init_subclass__(**kwargs)
         if "samples" in vars(cls):
             cls.samples = _listed(cls.samples)  # type: ignore[method-assign]
+        if isinstance(select := vars(cls).get("select"), classmethod):
+            cls.select = classmethod(_selected(select.__func__))  # type: ignore[assignment]
 
     @classmethod
     @abstractmethod

@@ -1,5 +1,6 @@
 """`key=value` from the command line to a validated Options model; the table that explains it."""
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Options(BaseModel):
     @field_validator("*", mode="wrap")
     @classmethod
     def _of_text(cls, value: Any, validated: ValidatorFunctionWrapHandler) -> Any:
-        """Take the texts of the command line also for what may be none ("none") and for lists ("8,16")."""
+        """Take the texts of the command line also for none ("none"), lists ("8,16") and what is written as JSON."""
         if value == "none":
             with suppress(ValidationError):
                 return validated(None)
@@ -38,6 +39,8 @@ class Options(BaseModel):
             if isinstance(value, str):
                 with suppress(ValidationError):
                     return validated([part.strip() for part in value.split(",")] if value else [])
+                with suppress(ValidationError, ValueError):
+                    return validated(json.loads(value))
             raise
 
     def sized(self, shape: tuple[int, int]) -> Self:
@@ -149,12 +152,14 @@ def _type_of(field: Mapping[str, Any]) -> str:
         return ",".join(map(_type_of, items)) + (",…" if "items" in field else "")
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
-    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true/false"}
+    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true/false", "object": "JSON"}
     return words.get(str(field.get("type")), str(field.get("type", "text")))
 
 
 def option_text(value: Any) -> str:
     """Write an option's value as the command line takes it."""
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple | set | frozenset):
         return ",".join(map(option_text, value))
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

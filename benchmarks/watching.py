@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 import av
 import numpy as np
 from _setting import heading
+from _sides import peak_mb
 
 from adkit.cli import app
 from adkit.cli.terminal import terminal_progress
@@ -76,8 +76,7 @@ def watch(video: Path, runs: Path, folder: Path, annotated: bool) -> None:
         app(["score", str(video), "--runs", str(runs), *arguments], standalone_mode=False)
     wall, processor = time.perf_counter() - started, time.process_time() - used
     frames = len(video_times(video))  # fewer are judged
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    print(frames, frames / wall, 1000 * processor / frames, highest)
+    print(frames, frames / wall, 1000 * processor / frames, peak_mb())
 
 
 def watched(video: Path, runs: Path, *, annotated: bool = True) -> tuple[float, float, float, float]:

@@ -27,6 +27,7 @@ class Knobs(Options):
     pair: tuple[int, float] = Field(default=(3, 0.5), description="side and share")
     sure: bool | None = Field(default=None, description="whether it is; none: find out")
     near: str | None = Field(default="it", description="beside what")
+    weights: dict[str, float] = Field(default={"a": 0.5}, description="of the parts")
 
 
 UNHURRIED = settings(deadline=None)  # a busy machine is no fault
@@ -99,6 +100,7 @@ def test_texts_become_values() -> None:
         ("sure", "false", False),
         ("near", "none", None),
         ("near", "a,b", "a,b"),
+        ("weights", '{"à": 1, "b": 2}', {"à": 1.0, "b": 2.0}),
     ],
 )
 def test_lists_and_what_may_be_none_are_set_by_texts_and_written_as_such(key: str, text: str, value: Any) -> None:
@@ -147,6 +149,7 @@ def test_the_table_explains_every_option() -> None:
     assert rows["exact"].default == "false"
     assert (rows["levels"].type, rows["levels"].default) == ("whole number,…", "8,16")
     assert rows["pair"].type == "whole number,number"
+    assert (rows["weights"].type, rows["weights"].default) == ("JSON", '{"a": 0.5}')
     assert rows["count"].description == "how many neighbours"
 
 

@@ -282,8 +282,9 @@ def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:
                 split = "test"
         judged.append(replace(one, split=split, kind=kind, mask=found.get(one.inside)))
     if kinds:
+        count = kinds.total()
         masks.told.append(
-            f"{kinds.total()} images lie in no folder that says good or bad, so their masks decide: "
+            f"{counted(count, 'image', 'lie')} in no folder that says good or bad, so masks decide: "
             f"{told_kinds(kinds)} ({'with an empty mask' if with_empty else 'without a mask'}: good)"
         )
     return judged
@@ -348,7 +349,7 @@ def left_out(placed: Iterable[Placed], masks: MaskFiles) -> list[str]:
     taken = {one.inside for one in placed} | {*masks.left_out}
     left = (inside for inside, _ in masks.images if inside not in taken)
     places = Counter(f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside in left)
-    told = ", ".join(f"{count} images {place}" for place, count in places.most_common())
+    told = ", ".join(f"{counted(count, 'image')} {place}" for place, count in places.most_common())
     return [*([f"left out, as no name says whether they are good: {told}"] if told else []), *masks.notes()]
 
 
@@ -361,7 +362,8 @@ def refuse_several(folder: Path, places: Iterable[Inside]) -> None:
     if several:
         one, name = f"{folder}/{several[0]}", Path(several[0]).name
         hint = f"take one of them: folder:{one}; if MVTec or VisA made them: mvtec:{name} or visa:{name}"
-        raise DatasetError(f"{folder} holds {len(several)} datasets of their own: {', '.join(several[:5])}", hint=hint)
+        told = f"{folder} holds {counted(len(several), 'separate dataset')}: {', '.join(several[:5])}"
+        raise DatasetError(told, hint=hint)
 
 
 class SplitFolders:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from adkit.errors import DatasetError, nearest
 from adkit.files.atomic import is_folder
 from adkit.interfaces import Dataset
+from adkit.stats.formatting import listed
 
 
 def _called(base: Path, name: str) -> list[Path]:
@@ -69,7 +70,7 @@ class Benchmark(Dataset):
         folders = [folder for place in reversed(places) if place.is_dir() for folder in sorted(place.iterdir())]
         known = {folder.name: folder for folder in folders if (folder / cls.mark).is_dir()}
         if not known:
-            told = f"no {cls.thing} of {cls.owner} was found in any of: {', '.join(map(str, places))}"
+            told = f"no {cls.thing} of {cls.owner} was found in any of: {listed(list(map(str, places)), 4)}"
             raise DatasetError(told, hint=f"expected {cls.expected}; set --root or $ADKIT_DATA")
         names = sorted(known) if selection == "all" else [name.strip() for name in selection.split(",")]
         for name in names:

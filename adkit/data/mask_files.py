@@ -29,7 +29,7 @@ from adkit.data.folder_names import (
 from adkit.data.images import frame_shape, has_few_values, is_black, is_image, read_mask
 from adkit.data.outlines import file_name, is_outlined, is_outlines, outlined_in, outlines_of
 from adkit.errors import DatasetError, FrameError
-from adkit.stats.formatting import counted, listed
+from adkit.stats.formatting import counted, listed, verb
 from adkit.stats.segments import grouped
 from adkit.types import FrameRef
 
@@ -180,7 +180,7 @@ class MaskFiles:
                 empty.add(inside)
         if marked:
             name, mask = marked[0]
-            told = f"{len(marked)} images that would be taken as good have something marked in them: {name}, by {mask}"
+            told = f"{counted(len(marked), 'image')} would be taken as good, and something is marked: {name}, by {mask}"
             hint = _unless_photo(mask, "move them to those with something wrong, or delete the marks of what is not")
             raise DatasetError(told, hint=hint)
         return found, empty
@@ -227,31 +227,31 @@ class MaskFiles:
     def notes(self) -> list[str]:
         """Say which masks belong to no image, and which images have none although there are masks."""
         lines = list(self.told)
-        if self.left_out:
+        if count := len(self.left_out):
             lines.append(
-                f"{len(self.left_out)} images of the training split are left out, as something is marked in them or "
-                f"their mask is missing: {listed(list(map('/'.join, self.left_out)))}"
+                f"{counted(count, 'training image', 'are')} left out, as something is marked there or the mask is "
+                f"missing: {listed(list(map('/'.join, self.left_out)))}"
             )
         if unused := list(self.unused.values()):
-            belong = "mask belongs" if len(unused) == 1 else "masks belong"
-            lines.append(f"{len(unused)} {belong} to no image that was found: {listed(unused)}")
+            lines.append(f"{counted(len(unused), 'mask', 'belong')} to no image that was found: {listed(unused)}")
         if faults := self._unreadable + [fault for ref in self.unused if (fault := _fault_of(ref))]:
             lines.append(f"{counted(len(faults), 'mask')} cannot be read: {listed(faults)}")
-        if self._spare:
-            spare = listed(list(self._spare.values()))
-            lines.append(f"{len(self._spare)} masks are not used, as their images have others: {spare}")
-        if self._by_content:
+        if count := len(self._spare):
+            told = f"{counted(count, 'mask', 'are')} not used, as the same images have others"
+            lines.append(f"{told}: {listed(list(self._spare.values()))}")
+        if count := len(self._by_content):
             lines.append(
-                f"{len(self._by_content)} files hold as few values as masks and are named after images, so that they "
-                f"are taken for their masks: {listed(self._by_content)}"
+                f"{counted(count, 'file', 'hold')} as few values as masks and {verb(count, 'have')} names of images, "
+                f"and so {verb(count, 'are')} taken for their masks: {listed(self._by_content)}"
             )
-        if self._lacking:
+        if count := len(self._lacking):
             above = {mask.above for masks in self._masks.values() for mask in masks}
             places = listed(sorted("/".join(place) or "the folder itself" for place in above))
             stem = Path(self._lacking[0]).stem
             lines.append(
-                f"{len(self._lacking)} of {self._anomalous} anomalous images have no mask: {listed(self._lacking)}; "
-                f"files named {stem} or {stem}_mask and folders named {stem} were looked for in {places}"
+                f"{count} of {counted(self._anomalous, 'anomalous image')} {verb(count, 'have')} no mask: "
+                f"{listed(self._lacking)}; files named {stem} or {stem}_mask and folders named {stem} were looked for "
+                f"in {places}"
             )
         return lines
 

@@ -91,14 +91,23 @@ class Caption:
 
 
 def draw(
-    image: Pixels, values: Map, scale: Scale, caption: Caption, mask: Marks | None = None, rebuilt: Pixels | None = None
+    image: Pixels,
+    values: Map,
+    scale: Scale,
+    caption: Caption,
+    mask: Marks | None = None,
+    rebuilt: Pixels | None = None,
+    counts: Marks | None = None,
 ) -> Image.Image:
-    """Return the picture for one sample: a caption, its panels side by side, and the heat map's legend."""
+    """Return the picture for one sample: a caption, its panels side by side, and the heat map's legend.
+
+    The caption names no place of which none of the image's px `counts`.
+    """
     found = panels(image, PANEL_PX, values, scale, mask, rebuilt)
     height, width = found["input"].shape[:2]
     outlined = scale.threshold is not None and (_resized(values, (height, width)) > scale.threshold).any()
     if caption.anomalous and not outlined:
-        caption = replace(caption, highest=highest_place(values, (image.shape[0], image.shape[1])).words)
+        caption = replace(caption, highest=highest_place(values, (image.shape[0], image.shape[1]), counts).words)
     top = _MARGIN + 2 * (_TEXT + 6) + 4
     legend = _BAR + 110
     total_width = _MARGIN + len(found) * (width + _MARGIN) + legend

@@ -12,6 +12,7 @@ from PIL import Image
 
 from adkit.data.frame_source import frames_of
 from adkit.data.images import png_of, read_image, read_mask
+from adkit.data.view import counting_px
 from adkit.drawing.overlay import Caption, Scale, draw, faded
 from adkit.errors import OptionError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, kind_of
@@ -81,15 +82,16 @@ class PictureWriter:
         assert result.map is not None  # there are maps
         assert result.p_value is not None  # and only what is none of the normal ones is drawn
         image = faded(read_image(sample.frame, self._view.white), self._view)
-        mask = None
+        mask, shape = None, (image.shape[0], image.shape[1])
         if sample.anomalous is not None and (sample.mask or not sample.anomalous):
-            shape = (image.shape[0], image.shape[1])
             mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
         truth = None if sample.anomalous is None else kind_of(sample)
         decided = (result.score, result.p_value, result.anomalous, self._threshold.value)
         caption = Caption(sample.id, *decided, truth, result.whole, result.p_value_is_floor)
         assert self._scale is not None  # there are maps
-        return draw(image, result.map, self._scale, caption, mask, result.reconstruction)
+        return draw(
+            image, result.map, self._scale, caption, mask, result.reconstruction, counting_px(self._view, shape)
+        )
 
 
 def colour_scale(run: Run) -> Scale | None:

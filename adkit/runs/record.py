@@ -17,6 +17,7 @@ from adkit.errors import OptionError, brief, nearest, said
 from adkit.files.atomic import plain_name
 from adkit.options import option_text
 from adkit.stats.calibration import Threshold, ThresholdRule, rule_of
+from adkit.stats.formatting import score_text, verb
 from adkit.stats.significance import looks_mixed
 from adkit.stats.smoothing import SMOOTHING_S
 
@@ -159,11 +160,8 @@ class Suspects(BaseModel, extra="forbid", frozen=True):
         return len(self.scores)
 
     def __str__(self) -> str:
-        lie = "lies" if len(self) == 1 else "lie"
-        return (
-            f"{len(self)} of {self.among} scores {lie} apart from the rest "
-            f"(none between {self.gap_from:.3f} and {self.gap_to:.3f})"
-        )
+        gap = f"none between {score_text(self.gap_from)} and {score_text(self.gap_to)}"
+        return f"{len(self)} of {self.among} scores {verb(len(self), 'lie')} apart from the rest ({gap})"
 
 
 class LeftOut(BaseModel, extra="forbid", frozen=True):

@@ -17,17 +17,17 @@ UnitName = Literal["image", "clip"]  # as runs write it down
 SLACK = 1e-9  # keeps 0.05 * 20 from falling below 1, and what is a little above a round number from going up
 
 
-_OF_ONE = {"are": "is", "have": "has", "look": "looks", "show": "shows", "were": "was"}
+_OF_ONE = {"are": "is", "have": "has", "were": "was"}
 
 
-def counted(number: int, thing: str) -> str:
-    """Write a number with its noun: "1 image", "1,200 images"."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+def counted(number: int, thing: str, does: str = "") -> str:
+    """Write a number with its noun, and verb: "1 image", "1,200 images", "1 image lies"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}{f' {verb(number, does)}' if does else ''}"
 
 
 def verb(number: int, of_many: str) -> str:
     """Return a verb as it is of so many: "are", or of 1 "is"."""
-    return _OF_ONE.get(of_many, of_many) if number == 1 else of_many
+    return _OF_ONE.get(of_many, f"{of_many}s") if number == 1 else of_many
 
 
 def seconds_text(seconds: float) -> str:

@@ -70,7 +70,7 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
                 advance(1)
     if look.wide:
         result.notes.append(
-            f"{counted(look.wide, 'image')} {verb(look.wide, 'have')} more than 8 bits, with values up to "
+            f"{counted(look.wide, 'image', 'have')} more than 8 bits, with values up to "
             f"{look.highest:,}: {white_above(look.highest):,} is read as white"
         )
     for same in _copies(samples, look.sizes):

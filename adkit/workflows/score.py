@@ -278,6 +278,8 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
 
     record = run.record
     require_plugin(run, registry.methods, record.method)
+    if scorer is None and record.scorer:
+        require_plugin(run, registry.scorers, record.scorer)
     method_class = registry.methods.get(record.method).load()
     model = options_of(method_class)
     options = stored_options(model, record.options, record.method)

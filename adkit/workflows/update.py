@@ -15,10 +15,10 @@ from adkit.containment import plugin_code
 from adkit.data.batches import FrameBatches
 from adkit.data.boxes import Size
 from adkit.data.fingerprints import content_hashes, data_hash
-from adkit.data.images import FrameShapes, decoded_pixels
+from adkit.data.images import FrameShapes, decoded_pixels, is_image
 from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import DatasetError, OptionError, PluginError
-from adkit.files.atomic import storage_faults, write_whole
+from adkit.files.atomic import plain_name, storage_faults, write_whole
 from adkit.interfaces import Progress, Updatable
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
@@ -35,7 +35,8 @@ from adkit.workflows.predict import of_images
 from adkit.workflows.score import FittedModel, Workplace, require_plugin, sample_scores
 
 FEEDBACK = "feedback"
-"""Holds the confirmed images in a run's folder."""
+"""Holds the confirmed images in a run's folder, each by a beginning of its checksum and then its name."""
+_HASH = 16
 
 
 @dataclass(frozen=True)
@@ -141,25 +142,28 @@ def keep_feedback(run: Run, files: Sequence[str], registry: Registry) -> tuple[i
     require_good_inputs(files, found)
     for sample in found.stills:  # all, before one is kept: the next update would fail at it, under another name
         decoded_pixels(sample.frame)
-    hashes, kept = content_hashes(found.stills), 0
+    hashes, folder, kept = content_hashes(found.stills), run.folder / FEEDBACK, 0
+    waiting = {path.name[:_HASH] for path in folder.glob("*")}
     for sample in found.stills:
-        content = hashes[sample.id]
-        target = run.folder / FEEDBACK / f"{content[:16]}{sample.frame.path.suffix}"
-        if content in known or target.exists():
+        content, path = hashes[sample.id], sample.frame.path
+        if content in known or content[:_HASH] in waiting:
             continue
+        suffix = path.suffix if is_image(path) else ".png"  # by which it is found again
+        target = folder / f"{content[:_HASH]}-{plain_name(path.stem)[:60]}{suffix}"
         with storage_faults(target):
-            write_whole(target, sample.frame.path.read_bytes())
+            write_whole(target, path.read_bytes())
+        waiting.add(content[:_HASH])
         kept += 1
-    return kept, len(found.stills) - kept, sum(1 for _ in (run.folder / FEEDBACK).glob("*"))
+    return kept, len(found.stills) - kept, len(waiting)
 
 
 def _feedback_of(run: Run, *, wanted: bool) -> list[str]:
-    """Return the folder of what was kept; raises OptionError where it is wanted and empty."""
+    """Return what was kept, as a pattern: as files, that no name speaks against; OptionError for a wish of nothing."""
     folder = run.folder / FEEDBACK
     if wanted and not folder.is_dir():
         hint = f"keep some: adkit feedback {run.argument} --good FILE"
         raise OptionError(f"{run.record.id} has no confirmed images", hint=hint)
-    return [str(folder)] if wanted else []
+    return [str(folder / "*")] if wanted else []
 
 
 def _is_feedback(sample: Sample, run: Run) -> bool:

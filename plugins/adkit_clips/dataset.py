@@ -27,6 +27,7 @@ from adkit.data.images import frame_shape, is_image, read_mask
 from adkit.data.layouts import Contents, Placed
 from adkit.data.locations import OwnFolder
 from adkit.data.video import Video
+from adkit.stats.formatting import counted
 
 MASKS = "_gt"  # ends the name of the folder with the masks of a clip's frames
 _HINT = "put normal clips into train/normal/, others into test/KIND/, and some normal ones into test/normal/"
@@ -85,21 +86,21 @@ class Clips(OwnFolder):
         self.samples("train")
         test = [clip for clip in self._clips if clip.split == "test"]
         parts = layouts.told_kinds(Counter(clip.kind or "unknown" for clip in test))
-        train = _counted(len(self._clips) - len(test))
+        train = counted(len(self._clips) - len(test), "clip")
         lines = [f"read {self.folder} as {self.layout}: {train} to learn from; to test with: {parts}"]
         if whole := sum(not clip.labelled and clip.truth is True for clip in test):
             lines.append(
-                f"{_counted(whole)} of anomalous kinds without labels: all their frames count as anomalous, "
+                f"{counted(whole, 'clip')} of anomalous kinds without labels: all their frames count as anomalous, "
                 "also those before and after the anomaly, so that figures for single frames come out too low"
             )
         if unknown := sum(not clip.labelled and clip.kind is None for clip in test):
             lines.append(
-                f"{_counted(unknown)} directly in the test folder, without labels: whether they are normal is not "
-                "known, so they are left out of evaluations; put them into test/normal/ or test/KIND/"
+                f"{counted(unknown, 'clip', 'lie')} directly in the test folder, without labels: evaluations leave out "
+                "what is not known to be normal or not; use test/normal/ and test/KIND/"
             )
         frames = sum(len(clip.frames) + len(clip.masks) for clip in self._clips)
         if loose := sum(map(_is_frame, self._contents.files)) - frames:
-            lines.append(f"{loose} images that lie beside clips or folders of them were left out")
+            lines.append(f"left out beside clips or folders of them: {counted(loose, 'image')}")
         used = {clip.labels for clip in self._clips}
         if unused := [path.name for path in self._contents.files if is_labels(path) and path not in used]:
             lines.append(f"labels without a clip of their name were left out: {', '.join(unused)}")
@@ -191,7 +192,3 @@ def _marked(mask: FrameRef, frame: FrameRef) -> FrameRef | None:
 
 def _is_frame(path: Path) -> bool:
     return is_image(path) and not layouts.is_moving(path)
-
-
-def _counted(count: int) -> str:
-    return f"{count} clip{'' if count == 1 else 's'}"

@@ -24,6 +24,7 @@ from adkit.data.layouts import Contents, Placed, told_kinds
 from adkit.data.locations import OwnFolder
 from adkit.data.mask_files import Inside, may_be_mask
 from adkit.data.tables import TABLE_HINT, judges_any
+from adkit.stats.formatting import counted
 
 _MOST_NAMES = 5
 
@@ -82,8 +83,8 @@ class Folder(OwnFolder):
         kinds = Counter(sample.kind for sample in test if sample.kind)
         lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {told_kinds(test)}"]
         if self.held_out_share:
-            few = "1 good image was" if kinds[GOOD] == 1 else f"{kinds[GOOD]} good images were"
-            lines.append(f"there is no test split: {few} held out for testing")
+            held = f"{counted(kinds[GOOD], 'good image', 'were')} held out for testing"
+            lines.append(f"there is no test split: {held}")
         tops = Counter(one.inside[0] for one in self._placed if one.kind == GOOD and len(one.inside) > 2)
         if self.layout == "named folders" and len(tops) > 1:
             lines.append(f"good images of several folders are learned together: {_counted(tops)}")
@@ -91,8 +92,8 @@ class Folder(OwnFolder):
             lines += _taken_as_good(self.folder, Counter(one.inside[0] for one in self._placed if len(one.inside) > 1))
         if unknown := sum(sample.anomalous is None for sample in test):
             lines.append(
-                f"{unknown} images lie directly in the test folder: whether they are good is not known, so they are "
-                "left out of evaluations; put them into test/good/ or test/KIND/"
+                f"{counted(unknown, 'image', 'lie')} directly in the test folder: evaluations leave out "
+                "what is not known to be good or bad; use test/good/ and test/KIND/"
             )
         return lines + layouts.left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
 

@@ -7,6 +7,7 @@ from adkit import DatasetError, Sample, Split
 from adkit.data.layouts import HELD_OUT_SHARE, told_kinds, with_held_out
 from adkit.data.locations import OwnFolder
 from adkit.data.tables import COLUMNS, LINE, TABLE_HINT, placed_rows, read_rows
+from adkit.stats.formatting import counted
 
 
 class Manifest(OwnFolder):
@@ -38,12 +39,13 @@ class Manifest(OwnFolder):
         if self._parted:
             lines.append("there is no column split: where there are defects, a fifth of the good groups is for testing")
         if untold := sum(one.kind is None for one in self._placed):
-            lines.append(f"{untold} images to test with have neither a kind nor a mask: evaluations leave them out")
+            lines.append(f"{counted(untold, 'test image', 'have')} neither kind nor mask: evaluations leave that out")
         if unknown := sorted({name for row in self._rows for name in row} - {*COLUMNS, LINE, ""}):
             lines.append(f"columns that are not read: {', '.join(unknown)}; {TABLE_HINT}")
         splits: dict[str, set[Split]] = defaultdict(set)
         for one in self._placed:
             splits[self._groups[one.path]].add(one.split)
         if both := [group for group, found in splits.items() if len(found) > 1]:
-            lines.append(f"{len(both)} groups are in both training and test: results look too good: {both[0]}")
+            count = f"{counted(len(both), 'group', 'are')}"
+            lines.append(f"{count} in both training and test: results look too good: {both[0]}")
         return lines

@@ -17,6 +17,7 @@ from adkit.data.frame_labels import read_flags
 from adkit.data.images import is_image
 from adkit.data.layouts import contents_of
 from adkit.data.locations import Benchmark
+from adkit.stats.formatting import counted
 
 _FOLDERS: dict[Split, str] = {"train": "training", "test": "testing"}
 
@@ -41,7 +42,8 @@ class Ipad(Benchmark):
                 lines.append(f"testing/{clip}: {trouble}; its truth is unknown, and evaluations leave it out")
         found = [image for split in _FOLDERS for _, images in self._clips(split) for image in images]
         if unnumbered := [image for image in found if not _is_number(image.stem)]:
-            lines.append(f"{len(unnumbered)} images were left out: their names are no numbers, such as {unnumbered[0]}")
+            count = counted(len(unnumbered), "image")
+            lines.append(f"left out, as frames have numbers as names: {count}, such as {unnumbered[0]}")
         return lines
 
     def _clips(self, split: Split) -> list[tuple[str, list[Path]]]:

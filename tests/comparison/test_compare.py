@@ -545,6 +545,9 @@ def test_a_run_whose_method_is_gone_is_refused(runs: dict[str, Run], fakes: Regi
     with pytest.raises(PluginError, match=r"needs the method shade of .*, which is not there") as caught:
         compare_runs([runs["shade"]], Workplace(poorer, device="cpu"))
     assert "adkit --plugin FILE.py" in caught.value.hint
+    poorer = replace(fakes, scorers=replace(fakes.scorers, entries={}))
+    with pytest.raises(PluginError, match="needs the scorer max, which is not there"):
+        Workplace(poorer).model(runs["shade"])
     poorer = replace(fakes, datasets=replace(fakes.datasets, entries={}))
     with pytest.raises(PluginError, match="needs the dataset mvtec, which is not there"):
         Workplace(poorer).dataset(runs["shade"])

@@ -278,7 +278,7 @@ def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:
         ("stripe", True),
     ]
     told = "\n".join(dataset.notes())
-    assert "left out, as no name says whether they are good: 1 images in 2024-05-01/, 1 images in 2024-05-02/" in told
+    assert "left out, as no name says whether they are good: 1 image in 2024-05-01/, 1 image in 2024-05-02/" in told
 
 
 @pytest.mark.parametrize("name", ["unsorted", "unklar", "to review", "New", "heatmaps", "thumbs", "results 2024"])
@@ -296,7 +296,7 @@ def test_splits_may_lie_in_a_folder_of_images(tmp_path: Path) -> None:
     assert [sample.id for sample in dataset.samples("train")] == ["images/train/good/1.png"]
     masks = {sample.id: sample.mask and sample.mask.path for sample in dataset.samples("test")}
     assert masks == {"images/test/good/2.png": None, "images/test/bad/3.png": tmp_path / "masks/test/bad/3.png"}
-    assert any("1 images in others/" in note for note in dataset.notes())
+    assert any("1 image in others/" in note for note in dataset.notes())
 
 
 def test_good_parts_may_be_called_by_what_they_are(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_folder_that_is_called_bad_itself_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["{}/train/good/1.png", "{}/Data/Images/Normal/1.png"])
 def test_a_folder_of_several_datasets_is_no_dataset(tmp_path: Path, place: str) -> None:
     touch(tmp_path, place.format("bottle"), place.format("screw"), "bottle/test/bent/1.png")
-    with pytest.raises(DatasetError, match=r"holds 2 datasets of their own: bottle, screw") as caught:
+    with pytest.raises(DatasetError, match=r"holds 2 separate datasets: bottle, screw") as caught:
         Folder(tmp_path, "x", tmp_path)
     assert f"folder:{tmp_path}/bottle" in caught.value.hint
     assert "mvtec:bottle or visa:bottle" in caught.value.hint
@@ -343,7 +343,7 @@ def test_splits_by_other_names(tmp_path: Path, train: str, test: str, good: str)
     dataset = Folder(tmp_path, "x", tmp_path)
     assert {sample.id for sample in dataset.samples("train")} == {train, good}
     assert [(sample.id, sample.anomalous) for sample in dataset.samples("test")] == [(test, True)]
-    assert any("1 images in sorted out/, 1 images in test_private/" in note for note in dataset.notes())
+    assert any("1 image in sorted out/, 1 image in test_private/" in note for note in dataset.notes())
 
 
 def test_a_validation_split_is_what_is_tested_with_where_there_is_no_other(tmp_path: Path) -> None:

@@ -63,9 +63,9 @@ def test_masks_of_tools(tmp_path: Path, mask: str, layout: str) -> None:
     place = f"{split}{mask}" if beside else mask
     touch(tmp_path, layout, f"{split}crack/a.jpg", f"{split}crack/b.jpg", place)
     assert found(tmp_path) == {f"{split}crack/a.jpg": place, f"{split}crack/b.jpg": None}
-    told = [note for note in Folder(tmp_path, "x", tmp_path).notes() if "have no mask" in note]
+    told = [note for note in Folder(tmp_path, "x", tmp_path).notes() if "has no mask" in note]
     assert len(told) == 1
-    assert f"1 of 2 anomalous images have no mask: {split}crack/b.jpg" in told[0]
+    assert f"1 of 2 anomalous images has no mask: {split}crack/b.jpg" in told[0]
 
 
 def test_masks_of_kinds_that_lie_deeper(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_better_masks_come_first(tmp_path: Path) -> None:
     touch(tmp_path, "good/1.png", "JPEGImages/2.jpg", *(f"Segmentation{kind}/2.png" for kind in kinds))
     assert found(tmp_path) == {"JPEGImages/2.jpg": "SegmentationClass/2.png"}
     notes = Folder(tmp_path, "x", tmp_path).notes()
-    assert any(note.startswith("2 masks are not used, as their images have others: Seg") for note in notes)
+    assert any(note.startswith("2 masks are not used, as the same images have others: Seg") for note in notes)
     assert not any("no image" in note for note in notes)
 
 
@@ -207,7 +207,7 @@ def test_good_images_with_marks_are_not_learned_from(tmp_path: Path) -> None:
     touch(tmp_path, "test/good/1.png", "test/good/2.png")
     saved(tmp_path / "test" / "good" / "1_label.png", Image.fromarray(SQUARE.astype(np.uint8) * 255))
     saved(tmp_path / "test" / "good" / "1.png", Image.new("L", (12, 12)))
-    with pytest.raises(DatasetError, match=r"1 images that would be taken as good have .*: test/good/1\.png"):
+    with pytest.raises(DatasetError, match=r"1 image would be taken as good, .*: test/good/1\.png"):
         Folder(tmp_path, "x", tmp_path)
 
 
@@ -252,8 +252,8 @@ def test_masks_tell_what_no_name_does(
     for sample in dataset.samples("test"):
         assert (sample.id in good) == (sample.kind == "good")
         assert (sample.mask is None) == (sample.kind == "good")
-    assert any("so their masks decide" in note for note in dataset.notes())
-    assert any("2 images of the training split are left out" in note for note in dataset.notes()) == (learned == 7)
+    assert any("so masks decide" in note for note in dataset.notes())
+    assert any("2 training images are left out" in note for note in dataset.notes()) == (learned == 7)
 
 
 def test_where_good_ones_have_empty_masks_one_without_is_unknown(tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def test_mvtec_ad_2(tmp_path: Path) -> None:
     assert (good.id, good.kind, bad.kind) == ("test_public/good/000_regular", "good", "bad")
     assert bad.mask == FrameRef(folder / "test_public/ground_truth/bad/000_regular_mask.png")
     (note,) = dataset.notes()
-    assert "1 images in test_private/, 1 images in test_private_mixed/" in note
+    assert "1 image in test_private/, 1 image in test_private_mixed/" in note
 
 
 SQUARE = np.zeros((12, 12), bool)

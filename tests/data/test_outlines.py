@@ -314,7 +314,7 @@ def test_what_cannot_be_read_is_told_and_never_good(tmp_path: Path) -> None:
 def test_who_is_called_good_is_not_outlined_as_bad(tmp_path: Path) -> None:
     touched(tmp_path, "train/good/1.png", "test/tear/2.png")
     marked = written(tmp_path / "train" / "_annotations.coco.json", coco("1.png", {"bbox": [1, 1, 5, 5]}, **SIZE))
-    with pytest.raises(DatasetError, match=r"1 images that would be taken as good have .*: train/good/1.png"):
+    with pytest.raises(DatasetError, match=r"1 image would be taken as good, .*: train/good/1.png"):
         Folder(tmp_path, "x", tmp_path)
     whole = coco("1.png", {"bbox": [1, 1, 5, 5]}, **SIZE)
     written(marked, {**whole, "categories": [{"id": 2, "name": "OK"}]})

@@ -155,6 +155,8 @@ def test_what_is_anomalous_and_has_no_outline_says_why(whole: bool, said: str, m
     weak = np.pad(np.full((1, 1), 0.5, np.float32), ((28, 1), (37, 2)))
     draw(grey(60, 80), weak, SCALE, caption)
     assert any(text.endswith(f"nothing outlined, {said}") for text in written)
+    draw(grey(60, 80), weak, SCALE, caption, counts=np.arange(4800).reshape(60, 80) < 2400)
+    assert any(text.endswith("no place is odd by itself" if whole else "highest at: upper left") for text in written)
     written.clear()
     draw(grey(60, 80), spot(), SCALE, caption)
     draw(grey(60, 80), weak, SCALE, Caption("a", 0.5, 0.9, False, 1.5))

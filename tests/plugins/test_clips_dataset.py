@@ -129,7 +129,7 @@ def test_images_beside_clips_are_left_out_and_told(line: Path) -> None:
     pictures(line, "overview.jpg")
     pictures(line / "test", "sketch.png")
     assert list(kinds(opened(line).samples("test"))) == ["test/normal/b.mp4", "test/stop/c.mp4"]
-    assert opened(line).notes()[-1] == "2 images that lie beside clips or folders of them were left out"
+    assert opened(line).notes()[-1] == "left out beside clips or folders of them: 2 images"
 
 
 @pytest.mark.parametrize("normal", ["normal", "good", "OK"])
@@ -155,7 +155,7 @@ def test_clips_in_test_itself_are_unknown(line: Path) -> None:
     found = kinds(opened(line).samples("test"))
     assert found["test/d.mp4"] == {None: FRAMES}
     assert found["test/e"] == {None: 1}
-    assert opened(line).notes()[-1].startswith("2 clips directly in the test folder, without labels")
+    assert opened(line).notes()[-1].startswith("2 clips lie directly in the test folder, without labels")
 
 
 @pytest.mark.parametrize(

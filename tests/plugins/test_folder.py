@@ -55,7 +55,7 @@ def test_split_folders(tmp_path: Path) -> None:
     assert good.mask is None
     line, lacking = dataset.notes()
     assert "as split folders: 3 to learn from; to test with: 1 crack, 1 dent, 1 good" in line
-    assert lacking.startswith("1 of 2 anomalous images have no mask: test/dent/f.png; files named f or f_mask")
+    assert lacking.startswith("1 of 2 anomalous images has no mask: test/dent/f.png; files named f or f_mask")
     assert str(tmp_path) in line
 
 
@@ -300,8 +300,8 @@ def test_of_images_in_the_test_folder_itself_the_truth_is_unknown(tmp_path: Path
     first, second, *masks = dataset.notes()
     assert "1 to learn from; to test with: 1 crack" in first
     assert masks[0] == "1 mask belongs to no image that was found: masks/crack/b.png"
-    assert masks[1].startswith("1 of 1 anomalous images have no mask: Test/crack/d.png")
-    assert second.startswith("2 images lie directly in the test folder: whether they are good is not known")
+    assert masks[1].startswith("1 of 1 anomalous image has no mask: Test/crack/d.png")
+    assert second.startswith("2 images lie directly in the test folder: evaluations leave out")
 
 
 @pytest.mark.parametrize("masks", ["Ground_Truth/crack", "MASKS/crack", "masks/CRACK"])

@@ -127,7 +127,7 @@ def test_other_images_are_left_out_and_told(root: Path) -> None:
     (folder / "training/frames/01/Thumbs.db").write_bytes(b"")
     assert len(opened(root).samples("train")) == 3
     (line,) = opened(root).notes()
-    assert line.startswith("1 images were left out: their names are no numbers, such as ")
+    assert line.startswith("left out, as frames have numbers as names: 1 image, such as ")
 
 
 def test_two_frames_of_one_number_are_refused(root: Path) -> None:

@@ -58,7 +58,7 @@ def test_all_columns(tmp_path: Path, separator: str, encoding: str) -> None:
     assert masks == [tmp_path / "m" / "3.png", None, None]
     read, unknown = dataset.notes()
     assert read.endswith("2 to learn from; to test with: 1 anomaly, 1 tear")
-    assert unknown.startswith("1 images to test with have neither a kind nor a mask")
+    assert unknown.startswith("1 test image has neither kind nor mask")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
@@ -115,7 +115,7 @@ def test_where_a_table_says_no_kind_masks_decide(tmp_path: Path) -> None:
         "3.png": (None, None),
     }
     assert dataset.samples("test")[1].mask == FrameRef(tmp_path / "marked.png")
-    assert "1 images to test with have neither a kind nor a mask: evaluations leave them out" in dataset.notes()
+    assert "1 test image has neither kind nor mask: evaluations leave that out" in dataset.notes()
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "1.png", "2.png")
     notes = opened(tmp_path, "path,split,group,camera\n1.png,train,p,left\n2.png,test,p,left\n").notes()
     assert any("columns that are not read: camera" in note for note in notes)
-    assert any("1 groups are in both training and test: results look too good: p" in note for note in notes)
+    assert any("1 group is in both training and test: results look too good: p" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -979,6 +979,17 @@ def test_frames_of_clips_out_of_order_are_caught(
             conformance.check_dataset(Moving(files))
 
 
+@pytest.mark.parametrize(("given", "odd"), [(None, "None"), (["a"], "'a'"), ("a", "'a'")])
+def test_what_selects_no_datasets_is_told(given: Any, odd: str) -> None:
+    class Odd(SoundDataset):
+        @classmethod
+        def select(cls, selection: str, root: Path | None) -> Any:
+            return given
+
+    with pytest.raises(DatasetError, match=rf"select\('all'\) of Odd: a list of Dataset was expected, got {odd}"):
+        Odd.select("all", None)
+
+
 def test_a_dataset_that_selects_anything_is_caught(files: Path) -> None:
     class Careless(SoundDataset):
         @classmethod

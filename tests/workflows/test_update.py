@@ -198,7 +198,11 @@ def test_confirmed_images_are_learned_and_have_no_say_in_the_threshold(runs: Pat
     assert "next, with 2 images: adkit update " in output
     for path in flagged:
         path.unlink()
+    kept = sorted((old.folder / "feedback").iterdir())
+    assert sorted(path.name.partition("-")[2] for path in kept) == sorted(path.name for path in flagged)
+    odd = kept[0].rename(kept[0].with_name("6789def.png"))  # as earlier releases named them, by checksums alone
     ok("update", "bracket", "--feedback", "--runs", runs)
+    odd.rename(kept[0])
     new = find_run(runs, "bracket")
     assert len(new.state()["known"]) == 62
     assert new.record.threshold == old.record.threshold
