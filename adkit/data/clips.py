@@ -10,8 +10,8 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
-from adkit.stats.formatting import clock
-from adkit.stats.segments import grouped
+from adkit.stats.formatting import SLACK, clock
+from adkit.stats.segments import grouped, length_s
 from adkit.types import Sample
 
 PIECES = 20  # with fewer clips than this, long ones are cut
@@ -80,43 +80,50 @@ def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
 
 
 def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
-    """Return the samples with long clips cut into some 20 pieces, with gaps, and how long one is; None: not cut."""
+    """Return the samples with long clips cut into some 20 pieces, with gaps, and how long one is without its gap.
+
+    None: not cut.
+    """
     clips = grouped(samples, lambda sample: sample.clip)
     lengths_s = _lengths_s(clips)
     segment_s = min(max(sum(lengths_s.values()) / PIECES, LEAST_PIECE_S), LONGEST_PIECE_S)
     # A piece holds two frames at least: of single ones, images would be counted.
-    gaps_s = [lengths_s[clip] / (len(frames) - 1) for clip, frames in clips.items() if len(frames) > 1]
+    gaps_s = [lengths_s[clip] / len(frames) for clip, frames in clips.items() if len(frames) > 1]
     segment_s = max(segment_s, 2 * max(gaps_s, default=0.0))
-    if len(clips) >= PIECES or max((int(length_s / segment_s) for length_s in lengths_s.values()), default=0) < 2:
+    if len(clips) >= PIECES or max((_count(lasting_s, segment_s) for lasting_s in lengths_s.values()), default=0) < 2:
         return list(samples), None
     gap_s = max(0.0, min(GAP_S, GAP_SHARE * segment_s, segment_s - 2 * max(gaps_s, default=0.0)))
-    return cut_into(samples, segment_s, gap_s), round(segment_s, 3)
+    return cut_into(samples, segment_s, gap_s), round(segment_s - gap_s, 3)
 
 
 def cut_into(samples: Sequence[Sample], segment_s: float, gap_s: float = 0.0) -> list[Sample]:
     """Return the samples with clips cut into some of about so many seconds; `gap_s` before the next one is missing."""
     clips = grouped(samples, lambda sample: sample.clip)
     lengths_s = _lengths_s(clips)
-    counts = {clip: int(length_s / segment_s) for clip, length_s in lengths_s.items()}
+    counts = {clip: _count(lasting_s, segment_s) for clip, lasting_s in lengths_s.items()}
     found = []
     for clip, members in clips.items():
-        start_s, length_s, count = members[0].time_s, lengths_s[clip] / max(1, counts[clip]), counts[clip]
+        start_s, each_s, count = members[0].time_s, lengths_s[clip] / counts[clip], counts[clip]
         for sample, piece in zip(members, piece_numbers([one.time_s for one in members], segment_s), strict=True):
-            name = f"{clip} {clock(start_s + piece * length_s)}" if count > 1 else clip
-            if piece >= count - 1 or sample.time_s <= start_s + (piece + 1) * length_s - gap_s:
+            name = f"{clip} {clock(start_s + piece * each_s)}" if count > 1 else clip
+            if piece >= count - 1 or sample.time_s < start_s + (piece + 1) * each_s - gap_s - SLACK:
                 found.append(replace(sample, clip=name))
     return found
 
 
 def _lengths_s(clips: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
-    """Return the seconds from the first to the last frame of each clip."""
-    return {clip: frames[-1].time_s - frames[0].time_s for clip, frames in clips.items()}
+    """Return the seconds that each clip lasts."""
+    return {clip: length_s([frame.time_s for frame in frames]) for clip, frames in clips.items()}
+
+
+def _count(lasting_s: float, segment_s: float) -> int:
+    """Say into how many pieces a clip is cut evenly: no piece is shorter than `segment_s`."""
+    return max(1, int(lasting_s / segment_s + SLACK))
 
 
 def piece_numbers(times_s: Sequence[float], segment_s: float) -> list[int]:
     """Say which piece each frame is in, from 0: the clip is cut evenly, no piece is shorter than `segment_s`."""
-    length_s = times_s[-1] - times_s[0]
-    count = max(1, int(length_s / segment_s))
-    if count == 1:
-        return [0] * len(times_s)
-    return [min(int((time_s - times_s[0]) / (length_s / count)), count - 1) for time_s in times_s]
+    lasting_s = length_s(times_s)
+    count = _count(lasting_s, segment_s)
+    each_s = lasting_s / count or 1.0  # of a single frame it does not matter
+    return [min(int((time_s - times_s[0]) / each_s + SLACK), count - 1) for time_s in times_s]

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from adkit.errors import OptionError, PromiseError
 from adkit.stats.formatting import SLACK, Unit, UnitName, bound_text, counted, duration_text, often_text, rate_text
-from adkit.stats.segments import clip_numbers, grouped
+from adkit.stats.segments import clip_numbers, grouped, length_s
 
 CERTAINTY = 0.95
 USUAL_RATE = 0.01  # the false-alarm rate that is aimed at when the user asks for none
@@ -256,8 +256,8 @@ def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> floa
         known = [time_s for _, time_s in members if time_s is not None]
         if len(known) < len(members):
             return None
-        if len(known) > 1:  # the last frame is shown as long as those before it
-            lengths.append((max(known) - min(known)) * len(known) / (len(known) - 1))
+        if len(known) > 1:
+            lengths.append(length_s(known))
     return float(np.mean(lengths)) if lengths and max(lengths) > 0 else None
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adkit.data.clips import MOST_FRAMES, STEP_S, are_stills, at_steps, cut, cut_into, frame_gap_s, spacing
+from adkit.stats.calibration import mean_length_s
 from adkit.types import FrameRef, Sample
 
 
@@ -54,15 +55,25 @@ def test_frames_are_taken_as_far_apart_at_any_rate(rate: float, every: int) -> N
 
 
 def test_one_long_video_is_cut_into_twenty_pieces() -> None:
-    found, segment_s = cut(clip("a", 1201))  # two minutes
-    assert segment_s == 6.0
+    found, segment_s = cut(clip("a", 1200))  # two minutes
+    assert segment_s == 5.0  # of six seconds the last is left out
     assert len(lengths(found)) == 20
     assert next(iter(lengths(found))) == "a 0:00.0"
     pieces = [[one.time_s for one in found if one.clip == name] for name in lengths(found)]
     gaps_s = [later[0] - piece[-1] for piece, later in pairwise(pieces)]
-    assert 1.0 <= min(gaps_s) <= max(gaps_s) < 1.2  # and no longer than that
-    assert all(piece[-1] - piece[0] == pytest.approx(4.9, abs=0.11) for piece in pieces[:-1])
-    assert [one.id for one in cut_into(clip("a", 1201), 6.0)] == [one.id for one in clip("a", 1201)]  # without gaps
+    assert gaps_s == [pytest.approx(1.1)] * 19  # the last frame is shown for 0.1 s
+    assert [piece[-1] - piece[0] for piece in pieces[:-1]] == [pytest.approx(4.9)] * 19
+
+
+@pytest.mark.parametrize(("rate", "step_s"), [(10, 0.1), (25, 0.04), (25, 0.12), (30, 0.13)])
+def test_further_clips_are_cut_into_pieces_as_long_without_gaps(rate: float, step_s: float) -> None:
+    found, segment_s = cut(at_steps(clip("a", 120 * int(rate), rate), step_s))
+    assert segment_s is not None
+    further = at_steps(clip("b", 60 * int(rate), rate), step_s)
+    again = cut_into(further, segment_s)
+    assert [one.id for one in again] == [one.id for one in further]
+    own, new = (mean_length_s([one.clip for one in some], [one.time_s for one in some]) for some in (found, again))
+    assert new == pytest.approx(own, rel=0.05)
 
 
 @pytest.mark.parametrize(("frames", "pieces"), [(101, 10), (15, 1), (36001, 180)])
