@@ -8,6 +8,8 @@ import os
 import re
 import shlex
 import shutil
+import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -21,7 +23,7 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from adkit.errors import OptionError, StorageError
+from adkit.errors import AdkitError, OptionError, fault_of_system, said
 from adkit.files.atomic import require_output, whole_file, write_text
 from adkit.files.table import csv_text
 from adkit.line.inbox import Arrival
@@ -67,9 +69,25 @@ def _fault_of(step: Callable[[], None]) -> str | None:
     try:
         step()
     except Exception as error:  # whatever it is, the thread must not end: the next rows would go nowhere, unseen
-        known = isinstance(error, (OSError, HTTPException, StorageError)) and str(error)
-        return known or f"{type(error).__name__} {error}".strip()
+        known = fault_of_system(error) or error
+        told = isinstance(known, (AdkitError, HTTPException)) and str(known)
+        return told or f"{type(error).__name__} {error}".strip()
     return None
+
+
+_TO_LOOK_AT = {
+    ConnectionRefusedError: "is it running, and is the port right?",
+    socket.gaierror: "is the name right, and is there a network?",
+    TimeoutError: "is it on, and does the network lead there?",
+    ssl.SSLCertVerificationError: "SSL_CERT_FILE=plant.pem names a certificate of your own",
+}
+
+
+def _not_reached(receiver: str, error: BaseException) -> OSError:
+    """Return what says who cannot be reached and why, without numbers, and what to look at."""
+    words = re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", str(error))
+    look = next((f" ({hint})" for kind, hint in _TO_LOOK_AT.items() if isinstance(error, kind)), "")
+    return OSError(f"{receiver}: {said(words)}{look}")
 
 
 def mover(template: str, inbox: Path | None = None) -> Deliver:
@@ -124,7 +142,7 @@ def webhook(url: str, secret: str | None) -> Deliver:
             moved = f", and names {error.headers['Location']}" if "Location" in error.headers else ""
             raise OSError(f"{url} answers {error.code} {error.reason}{moved}") from None
         except OSError as error:
-            raise OSError(f"{url}: {getattr(error, 'reason', error)}") from None
+            raise _not_reached(url, error.reason if isinstance(error, urllib.error.URLError) else error) from None
 
     return post
 
@@ -185,7 +203,7 @@ def mqtt(address: str) -> Deliver:
                 client.publish(topic, json.dumps(row), qos=1)
                 under_way = row["part"]
         except (OSError, ValueError) as error:  # not there; too large
-            raise OSError(f"{found.hostname}:{port}: {error}") from None
+            raise _not_reached(f"{found.hostname}:{port}", error) from None
         if not arrived.wait(_TIMEOUT_S):
             raise OSError(f"{found.hostname}:{port} {answer}")
 

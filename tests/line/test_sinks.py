@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from http.client import BadStatusLine
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -91,6 +92,22 @@ def test_a_post_is_not_sent_on_without_its_body(address: str) -> None:
         sinks.webhook(address.replace("/parts", "/old"), None)({"part": 1})
 
 
+@pytest.mark.parametrize(("receiver", "where"), [("http://{}/parts", "http://{}/parts"), ("mqtt://{}/parts", "{}")])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves the refused socket open
+def test_who_cannot_be_reached_is_told_in_words_with_what_to_look_at(receiver: str, where: str) -> None:
+    make: Callable[[str], sinks.Deliver] = partial(sinks.webhook, secret=None)
+    if receiver.startswith("mqtt"):
+        pytest.importorskip("paho")
+        make = sinks.mqtt
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(
+        OSError, match=r"^[^[]*: connection refused \(is it running, and is the port right\?\)$"
+    ) as caught:
+        make(receiver.format(nobody))({"part": 1})
+    assert str(caught.value).startswith(f"{where.format(nobody)}: ")
+
+
 def test_what_was_not_delivered_waits_for_the_next_start(tmp_path: Path) -> None:
     stop, arrived = Event(), []
 
@@ -110,11 +127,17 @@ def test_a_full_disk_an_answer_that_is_none_and_a_bug_are_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sinks, "FIRST_WAIT_S", 0.01)
-    faults = [StorageError("the disk is full", hint="free some"), BadStatusLine("what?"), ZeroDivisionError("a bug")]
+    held = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "moved/7.png")
+    faults = [
+        StorageError("the disk is full", hint="free some"),
+        held,
+        BadStatusLine("what?"),
+        ZeroDivisionError("a bug"),
+    ]
     stop, told, arrived = Event(), list[str](), list[object]()
 
     def noted(place: Path, content: bytes) -> None:
-        if len(faults) == 3:
+        if len(faults) == 4:
             raise faults.pop(0)
         place.write_bytes(content)
 
@@ -137,6 +160,7 @@ def test_a_full_disk_an_answer_that_is_none_and_a_bug_are_waited_for(
     assert [line.split(";")[0] for line in told] == [
         "webhook: the disk is full",
         "webhook: works again",
+        "webhook: moved/7.png: Permission denied",
         "webhook: what?",
         "webhook: ZeroDivisionError a bug",
         "webhook: works again",
