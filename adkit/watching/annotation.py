@@ -60,7 +60,10 @@ class ScoreScale:
 
 @dataclass
 class ScoreStrip:
-    """Draws the score's last seconds, `height` × `width` px; memory is bounded by the seconds shown."""
+    """Draws the score's last seconds, `height` × `width` px, and to their right what the levels are called.
+
+    Memory is bounded by the seconds shown.
+    """
 
     height: int
     width: int
@@ -68,6 +71,13 @@ class ScoreStrip:
     _points: deque[tuple[float, float]] = field(default_factory=deque, init=False)
     _events: dict[int, tuple[float, float]] = field(default_factory=dict, init=False)
     _learned: deque[tuple[float, float]] = field(default_factory=deque, init=False)
+
+    def __post_init__(self) -> None:
+        """Write the levels' names, and leave room for them: where the newest scores are they would cover the line."""
+        self._levels = [(self.scale.threshold, 6, f"threshold {self.scale.threshold:.3g}", -_TEXT - 4)]
+        if (release := self.scale.release) is not None:
+            self._levels.append((release, 2, f"events end below {release:.3g}", 1))
+        self._right = self.width - 6 - math.ceil(max(letters(_TEXT).getlength(name) for *_, name, _ in self._levels))
 
     def add(self, time_s: float, score: float, *, learned: bool = False) -> None:
         """Take the score of the next frame; `learned`: the method has learned from it."""
@@ -99,12 +109,13 @@ class ScoreStrip:
                     strip[:, max(0, int(left)) : max(int(right), int(left) + 2)] = colour
         ticks = range(math.ceil(start_s / 5) * 5, int(start_s + SHOWN_S) + 1, 5)
         for tick in ticks:
-            x = min(self.width - 1, int(self._x(tick, start_s)))
-            strip[: self.height - _BOTTOM, x] = _GRID
+            strip[: self.height - _BOTTOM, int(self._x(tick, start_s))] = _GRID
         highest = max((score for _, score in self._points), default=-math.inf)  # the scale does not cut it off
-        level = int(self._y(self.scale.threshold, highest))
-        for x in range(0, self.width, 10):
-            strip[level, x : x + 6] = RED
+        for value, dash_px, name, below_px in self._levels:
+            level = int(self._y(value, highest))
+            for x in range(0, self.width, 10):
+                strip[level, x : x + dash_px] = RED
+            write(strip, self._right, level + below_px, name, _TEXT, RED)
         line = [(self._x(time, start_s), self._y(score, highest)) for time, score in self._points]
         fine = np.round(np.array(line, np.float64).reshape(-1, 1, 2) * (1 << _FINE)).astype(np.int32)
         if len(line) > 1:
@@ -115,12 +126,6 @@ class ScoreStrip:
             text = clock(tick).partition(".")[0]
             place = self._x(tick, start_s) - letters(_TEXT).getlength(text) / 2
             write(strip, place, self.height - _TEXT - 3, text, _TEXT, FAINT)
-        write(strip, 4, level - _TEXT - 4, f"threshold {self.scale.threshold:.3g}", _TEXT, RED)
-        if self.scale.release is not None:
-            lower = int(self._y(self.scale.release, highest))
-            for x in range(0, self.width, 10):
-                strip[lower, x : x + 2] = RED
-            write(strip, self.width, lower + 1, f"events end below {self.scale.release:.3g}", _TEXT, RED)
         if highest > self.scale.threshold:
             write(strip, 4, 0, f"{highest:.3g}", _TEXT, FAINT)
         for number, (since_s, until_s) in self._events.items():
@@ -130,7 +135,7 @@ class ScoreStrip:
         return strip
 
     def _x(self, time_s: float, start_s: float) -> float:
-        return (time_s - start_s) / SHOWN_S * (self.width - 6)
+        return (time_s - start_s) / SHOWN_S * (self._right - 6)
 
     def _y(self, score: float, highest: float) -> float:
         return _TOP + (1 - self.scale.unit(score, highest)) * (self.height - _TOP - _BOTTOM)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adkit.drawing.overlay import Scale
+from adkit.drawing.overlay import RED, Scale
 from adkit.watching.annotation import ONE_PANEL, PANEL, SHOWN_S, ScoreScale, ScoreStrip, Sheet, panel_size
 from adkit.watching.events import Event
 from adkit.workflows.score import FrameResult
@@ -49,7 +49,19 @@ def test_a_strip_grows_then_moves() -> None:
         drawn.add(number / 10, 3.0)
     image = drawn.draw(39.9).astype(int)
     blue = (np.abs(image - [52, 84, 128]).max(axis=2) < 40).any(axis=0)
-    assert blue[:590].all()
+    assert blue[: drawn._right - 10].all()
+
+
+def test_the_levels_are_named_beside_the_line_that_they_would_cover() -> None:
+    drawn = ScoreStrip(96, 600, ScoreScale(threshold=2.0, usual=1.0, release=1.5))
+    for number in range(400):
+        drawn.add(number / 10, 1.4)
+    image = drawn.draw(39.9).astype(int)
+    red, blue = ((np.abs(image - colour).max(axis=2) < 60) for colour in (RED, [52, 84, 128]))
+    lines = red[:, : drawn._right - 1]
+    assert lines.any(axis=1).sum() == 2  # nothing else is red where scores are
+    assert red[:, drawn._right :].any(axis=1).sum() > 15
+    assert not blue[:, drawn._right :].any()
 
 
 def test_the_line_is_not_cut_off_above_the_scale() -> None:
