@@ -9,21 +9,28 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(items: Generator[Item], most: int, dropped: Callable[[Item], None] | None = None) -> Generator[Item]:
+def ahead(
+    items: Generator[Item],
+    most: int,
+    dropped: Callable[[Item], None] | None = None,
+    waits: Callable[[Item], bool] = lambda _: False,
+) -> Generator[Item]:
     """Yield the items, made by a thread at most `most` ahead of who asks for them, and any exception in its turn.
 
-    The thread waits while so many wait; with `dropped` it goes on: the oldest that waits is dropped and told to that
-    (from the thread). When the walk ends early, the thread closes `items` and ends too.
+    The thread waits while so many wait. With `dropped` it does so for an item that `waits`, and goes on for others: the
+    oldest that waits is dropped and told to that (from the thread). When the walk ends early, the thread closes `items`
+    and ends too.
     """
     waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(most)
     over = threading.Event()
 
     def put(item: Item | None, error: BaseException | None) -> None:
+        late = dropped is not None and error is None and not waits(item)  # type: ignore[arg-type]
         while not over.is_set():
             try:
-                waiting.put((item, error), timeout=0.1 if dropped is None or error is not None else 0)
+                waiting.put((item, error), timeout=0 if late else 0.1)
             except queue.Full:
-                if dropped is not None and error is None:
+                if late and dropped is not None:
                     with suppress(queue.Empty):  # it was taken in the meantime
                         dropped(waiting.get_nowait()[0])  # type: ignore[arg-type]
                 continue

@@ -1,6 +1,7 @@
 """A camera or stream that is watched until somebody stops it: a row for each event, and for each loss of the source."""
 
 import math
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +20,23 @@ from adkit.workflows.score import FittedModel
 
 PICTURES = "pictures"
 """Holds the frames in which events were seen, beside the journal."""
+PASSED_OVER = (
+    "frames come faster than this machine judges them, and the oldest are passed over; "
+    "a run with a smaller size is quicker: adkit fit --set size=N"
+)
 
 
 def watch_stream(
-    model: FittedModel, source: VideoInput, journal: Journal, stop: Flag, note: Note, *, duration_s: float | None = None
+    model: FittedModel,
+    source: VideoInput,
+    journal: Journal,
+    stop: Flag,
+    note: Note,
+    tell: Callable[[str], None],
+    *,
+    duration_s: float | None = None,
 ) -> None:
-    """Judge the frames of a live source until `stop` is set, or `duration_s` have passed.
+    """Judge the frames of a live source until `stop` is set, or `duration_s` have passed; `tell` when it falls behind.
 
     An event has a row when it begins, with the path of a frame, and one when it has ended; a source that is lost has
     one at once and another when it is back, however long that takes. Raises FrameError for what cannot be opened.
@@ -49,9 +61,13 @@ def watch_stream(
             else:
                 record("ended", {"end_s": round(one.end_s, 3), **_event(one)})
 
+    behind = False
     with closing(iter(watch)) as results:  # type: ignore[type-var]
         for _ in results:
             tell_news()
+            if watch.dropped and not behind:
+                behind = True
+                tell(f"{source.name}: {PASSED_OVER}")
     tell_news()
     for fault in watch.faults:
         record("fault", {"error": fault.message})

@@ -29,6 +29,8 @@ from adkit.workflows.score import FittedModel, FrameResult, sample_scores
 
 _AHEAD = 8
 _LIVE_AHEAD = 4
+_BURST_S = 2.0
+"""So much of a connection is never dropped: what it held back comes at once, and a quick method follows soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Watch:
         self._finder = EventFinder(self.rules)
         self._unsettled: deque[FrameResult] = deque()
         self._connection: str | None = None
+        self._connected = "", 0.0  # the latest connection, and when its first frame came
         self._told = 0, 0, 0  # the last event that began, and how many ended and how often the source was away
         self._annotator = None
         if settings.annotate is not None:
@@ -112,7 +115,7 @@ class Watch:
         panel_of = (lambda shape: shape) if self.settings.pictures else of_video
         step_s = self.model.run.record.step_s
         decoded = self.source.frames(self.model.view, self.settings.every, step_s, panel_of)
-        frames = ahead(decoded, _LIVE_AHEAD if live else _AHEAD, self._drop if live else None)
+        frames = ahead(decoded, _LIVE_AHEAD if live else _AHEAD, self._drop if live else None, self._of_burst)
         judged = ahead(self.model.judged(frames, 1 if live else BATCH), 1 if live else _AHEAD)
         try:
             try:
@@ -181,6 +184,11 @@ class Watch:
 
     def _drop(self, _: Frame) -> None:
         self.dropped += 1
+
+    def _of_burst(self, frame: Frame) -> bool:
+        if frame.clip != self._connected[0]:
+            self._connected = frame.clip, frame.time_s
+        return frame.time_s - self._connected[1] < _BURST_S
 
 
 def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any]:

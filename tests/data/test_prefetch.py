@@ -64,3 +64,12 @@ def test_what_cannot_wait_drops_the_oldest_and_tells() -> None:
     assert rest[-1] == 99
     assert sorted([first, *rest, *dropped]) == list(range(100))
     assert dropped == sorted(dropped)
+
+
+def test_an_item_that_waits_drops_nothing() -> None:
+    dropped: list[int] = []
+    items = ahead(counting([]), 5, dropped.append, waits=lambda number: number < 50)
+    first = next(items)
+    time.sleep(0.05)
+    assert not dropped
+    assert [first, *items][:40] == list(range(40))  # those from 50 on do not wait

@@ -15,6 +15,8 @@ from adkit.data.inputs import VideoInput
 from adkit.errors import FrameError
 from adkit.line.journal import Journal, Row
 from adkit.line.stream import watch_stream
+from adkit.types import Batch, Prediction
+from adkit.watching import watch as watch_module
 from adkit.workflows.score import open_model
 from tests.data.test_live import served
 from tests.watched import fit_video, video_of, watched_registry
@@ -39,7 +41,7 @@ def test_events_and_losses_of_a_stream_are_rows(tmp_path: Path) -> None:
 
     with served(serve) as port, Journal(tmp_path / "journal.jsonl") as journal:
         address = f"tcp://127.0.0.1:{port}"
-        watch_stream(model, VideoInput(address, address=address), journal, stop, told.append)
+        watch_stream(model, VideoInput(address, address=address), journal, stop, told.append, print)
     rows = [json.loads(line) for line in journal.path.read_text().splitlines()]
     assert rows == told
     assert [row["part"] for row in rows] == list(range(1, len(rows) + 1))
@@ -64,5 +66,26 @@ def test_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:
         fit_video(registry, video_of(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu"
     )
     with Journal(tmp_path / "journal.jsonl") as journal, pytest.raises(FrameError):
-        watch_stream(model, VideoInput("gone", address="tcp://127.0.0.1:9"), journal, Event(), print)
+        watch_stream(model, VideoInput("gone", address="tcp://127.0.0.1:9"), journal, Event(), print, print)
     assert journal.path.read_text() == ""
+
+
+def test_frames_that_are_passed_over_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "_BURST_S", 0.0)
+    stream = video_of(tmp_path / "a.ts", 30).read_bytes()
+    registry = watched_registry()
+    runs = tmp_path / "runs"
+    model = open_model(fit_video(registry, video_of(tmp_path / "n.mp4", 220), runs), registry, device="cpu")
+    quick, stop, said = model.method.predict, Event(), list[str]()
+
+    def slow(batch: Batch) -> Prediction:
+        time.sleep(0.02)
+        return quick(batch)
+
+    monkeypatch.setattr(model.method, "predict", slow)
+    send = (lambda connection: connection.sendall(stream), lambda _: stop.set())
+    with served(lambda one, number: send[min(number, 1)](one)) as port, Journal(tmp_path / "j.jsonl") as journal:
+        address = f"tcp://127.0.0.1:{port}"
+        watch_stream(model, VideoInput(address, address=address), journal, stop, lambda _: None, said.append)
+    (sentence,) = said
+    assert sentence.startswith(f"{address}: frames come faster than this machine judges them")

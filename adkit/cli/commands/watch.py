@@ -118,7 +118,7 @@ def watch(
 
     def work(kept: Journal, stop: Event, note: Callable[[Row], None]) -> None:
         if stream:
-            watch_stream(model, stream, kept, stop, note, duration_s=duration_s)
+            watch_stream(model, stream, kept, stop, note, warn, duration_s=duration_s)
         else:
             watch_folder(model, box, kept, stop, note, once=once, decisions=decisions, draw=draw)
 
