@@ -12,6 +12,7 @@ from PIL import Image
 from adkit.data.inputs import VideoInput
 from adkit.data.live import Gap
 from adkit.drawing.regions import region_columns
+from adkit.errors import StorageError
 from adkit.files.atomic import whole_file
 from adkit.line.journal import Journal, Note, Row
 from adkit.watching.events import Event
@@ -36,7 +37,7 @@ def watch_stream(
     *,
     duration_s: float | None = None,
 ) -> None:
-    """Judge the frames of a live source until `stop` is set, or `duration_s` have passed; `tell` when it falls behind.
+    """Judge the frames of a live source until `stop` is set, or `duration_s` have passed; `tell` what it cannot do.
 
     An event has a row when it begins, with the path of a frame, and one when it has ended; a source that is lost has
     one at once and another when it is back, however long that takes. Raises FrameError for what cannot be opened.
@@ -57,7 +58,12 @@ def watch_stream(
                 if one.end_s is not None:
                     record("back", {"start_s": one.start_s, "end_s": one.end_s, "error": one.reason})
             elif what == "began":
-                record("anomalous", {"path": _picture(watch, journal), **_event(one)})
+                path = None
+                try:
+                    path = _picture(watch, journal)
+                except StorageError as error:  # whoever is to stop the line needs no picture
+                    tell(f"event {one.number} has no picture: {error.message}")
+                record("anomalous", {"path": path, **_event(one)})
             else:
                 record("ended", {"end_s": round(one.end_s, 3), **_event(one)})
 

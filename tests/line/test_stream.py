@@ -70,13 +70,16 @@ def test_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert journal.path.read_text() == ""
 
 
-def test_frames_that_are_passed_over_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_module, "_BURST_S", 0.0)
-    stream = video_of(tmp_path / "a.ts", 30).read_bytes()
+def test_frames_that_are_passed_over_and_pictures_that_cannot_be_kept_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "_BURST_S", 2.5)
+    stream = video_of(tmp_path / "a.ts", 50, [range(10, 20)]).read_bytes()
     registry = watched_registry()
     runs = tmp_path / "runs"
     model = open_model(fit_video(registry, video_of(tmp_path / "n.mp4", 220), runs), registry, device="cpu")
-    quick, stop, said = model.method.predict, Event(), list[str]()
+    quick, stop, said, rows = model.method.predict, Event(), list[str](), list[Row]()
+    (tmp_path / "pictures").touch()  # no folder
 
     def slow(batch: Batch) -> Prediction:
         time.sleep(0.02)
@@ -86,6 +89,8 @@ def test_frames_that_are_passed_over_are_told_once(tmp_path: Path, monkeypatch: 
     send = (lambda connection: connection.sendall(stream), lambda _: stop.set())
     with served(lambda one, number: send[min(number, 1)](one)) as port, Journal(tmp_path / "j.jsonl") as journal:
         address = f"tcp://127.0.0.1:{port}"
-        watch_stream(model, VideoInput(address, address=address), journal, stop, lambda _: None, said.append)
-    (sentence,) = said
-    assert sentence.startswith(f"{address}: frames come faster than this machine judges them")
+        watch_stream(model, VideoInput(address, address=address), journal, stop, rows.append, said.append)
+    undrawn, behind = said
+    assert undrawn.startswith("event 1 has no picture: ")
+    assert behind.startswith(f"{address}: frames come faster than this machine judges them")
+    assert [row["path"] for row in rows if row["decision"] == "anomalous"] == [None]
