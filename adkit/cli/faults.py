@@ -62,6 +62,11 @@ def _of_usage(error: Any, given: Sequence[str]) -> OptionError:
     example = re.search(r"Example: \[bold\](.+?)\[", (context.command.help if context else None) or "")
     see = " ".join(f"see: adkit {command} --help".split())
     told = said(" ".join((error.message or error.format_message()).split()))
+    if "extra argument" in told and context is not None:
+        many = [one.opts[0] for one in context.command.params if one.multiple and {*one.opts} & {*given}]
+        if many:  # as a shell makes of a pattern
+            hint = f"{many[0]} is given for each of several: {many[0]} ONE {many[0]} OTHER"
+            return OptionError(told, hint=hint)
     if not parameter or not error.message:
         close = f"did you mean {' or '.join(close)}? " if close else ""
         hint = f"{close}{'For' if close else 'for'} example: {example[1]}" if example else f"{close}{see}"

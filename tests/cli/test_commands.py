@@ -419,6 +419,11 @@ def test_a_misspelt_fit_is_refused_and_writes_nothing(
     [
         (["report", "--run", "latest"], "no such option: --run", "did you mean --runs? For example: adkit report "),
         (["eval", "latest"], "unexpected extra argument", "for example: adkit eval --run latest"),
+        (
+            ["feedback", "x", "--good", "a", "b"],
+            "unexpected extra argument",
+            "--good is given for each of several: --good ",
+        ),
         (["inspect", "parts/"], "missing option '--dataset'", "for example: adkit inspect --dataset folder:"),
         (["list", "run"], "error: 'run' is not one of 'methods'", "see: adkit list --help"),
         (["evl"], "no such command 'evl'", "see: adkit --help"),

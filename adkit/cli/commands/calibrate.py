@@ -145,7 +145,7 @@ def update(
         if last.removed:
             what = f"{counted(len(last.removed), 'image')} taken out"
             say(f"  {what}: scores from before could be too low now, so the new images alone set the threshold")
-        say(f"  rows in the bank: {record.facts.get('bank')}, of which {record.facts.get('rows_added')} are new")
+        say(f"  rows in the bank: {record.facts.get('bank')}, new of these: {record.facts.get('rows_added')}")
 
 
 def feedback(
