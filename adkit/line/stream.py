@@ -21,10 +21,8 @@ from adkit.workflows.score import FittedModel
 
 PICTURES = "pictures"
 """Holds the frames in which events were seen, beside the journal."""
-PASSED_OVER = (
-    "frames come faster than this machine judges them, and the oldest are passed over; "
-    "a run with a smaller size is quicker: adkit fit --set size=N"
-)
+MOST_DROPPED, LEAST_DROPPED = 0.1, 20
+"""Of the frames so far, as many may be passed over without a word, as where the machine was busy for a moment."""
 
 
 def watch_stream(
@@ -71,9 +69,11 @@ def watch_stream(
     with closing(iter(watch)) as results:  # type: ignore[type-var]
         for _ in results:
             tell_news()
-            if watch.dropped and not behind:
+            dropped, seen = watch.dropped, watch.source.seen
+            if not behind and dropped > max(LEAST_DROPPED, MOST_DROPPED * seen):
                 behind = True
-                tell(f"{source.name}: {PASSED_OVER}")
+                told = f"{source.name}: {dropped:,} of {seen:,} frames were passed over: they come faster than they are"
+                tell(f"{told} judged; a run with a smaller size is quicker: adkit fit --set size=N")
     tell_news()
     for fault in watch.faults:
         record("fault", {"error": fault.message})
