@@ -385,5 +385,9 @@ def _ended(number: int, time_s: float, of: str = "") -> str:
 
 
 def _told(error: Exception) -> str:
-    """Return FFmpeg's own words without number and path."""
+    """Return FFmpeg's own words without number and path; plainer ones where a live source is silent."""
+    import av
+
+    if isinstance(error, av.error.ExitError):
+        return "nothing came in time"
     return str(getattr(error, "strerror", None) or error)
