@@ -83,7 +83,7 @@ _TO_LOOK_AT = {
 }
 
 
-def _not_reached(receiver: str, error: BaseException) -> OSError:
+def _not_reached(receiver: str, error: BaseException | str) -> OSError:
     """Return what says who cannot be reached and why, without numbers, and what to look at."""
     words = re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", str(error))
     look = next((f" ({hint})" for kind, hint in _TO_LOOK_AT.items() if isinstance(error, kind)), "")
