@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from adkit.options import Options
     from adkit.python import compare, evaluate, fit, load, rows
     from adkit.runs.record import FitSettings
+    from adkit.stats.formatting import counted
     from adkit.types import (
         USUAL_RATE,
         Batch,
@@ -61,10 +62,11 @@ __all__ += ["DatasetEntry", "MethodEntry", "MetricEntry", "ScorerEntry", "hookim
 # What it gets and gives.
 __all__ += ["USUAL_RATE", "Batch", "Batches", "FitReport", "FrameRef", "LabelledResults", "MetricValue", "Prediction"]
 __all__ += ["Progress", "Sample", "Silent", "Split", "Stream", "Workspace"]
-# What goes wrong.
-__all__ += ["AdkitError", "DatasetError", "FrameError", "OptionError", "TrainingError", "nearest"]
+# What goes wrong, and how it is told.
+__all__ += ["AdkitError", "DatasetError", "FrameError", "OptionError", "TrainingError", "counted", "nearest"]
 
-_HOMES = ("errors", "types", "interfaces", "hookspecs", "options", "runs.record", "python")  # what is light comes first
+# What is light comes first.
+_HOMES = ("errors", "types", "interfaces", "hookspecs", "options", "stats.formatting", "runs.record", "python")
 
 if not TYPE_CHECKING:  # or a misspelt name would be anything to a type checker
 

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split
+from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split, counted
 from adkit.data import layouts
 from adkit.data.folder_names import ANOMALY, GOOD, says, split_of
 from adkit.data.frame_labels import is_labels, labels_by_clip, labels_of, read_labels
@@ -27,7 +27,6 @@ from adkit.data.images import frame_shape, is_image, read_mask
 from adkit.data.layouts import Contents, Placed
 from adkit.data.locations import OwnFolder
 from adkit.data.video import Video
-from adkit.stats.formatting import counted
 
 MASKS = "_gt"  # ends the name of the folder with the masks of a clip's frames
 _HINT = "put normal clips into train/normal/, others into test/KIND/, and some normal ones into test/normal/"

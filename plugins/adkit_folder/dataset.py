@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
-from adkit import DatasetError, Sample, Split
+from adkit import DatasetError, Sample, Split, counted
 from adkit.data import layouts
 from adkit.data.folder_names import GOOD, NORMAL_NAMES, is_mask_folder, says, split_of
 from adkit.data.images import by_page
@@ -24,7 +24,6 @@ from adkit.data.layouts import Contents, Placed, told_kinds
 from adkit.data.locations import OwnFolder
 from adkit.data.mask_files import Inside, may_be_mask
 from adkit.data.tables import TABLE_HINT, judges_any
-from adkit.stats.formatting import counted
 
 _MOST_NAMES = 5
 

@@ -3,11 +3,10 @@
 from collections import defaultdict
 from pathlib import Path
 
-from adkit import DatasetError, Sample, Split
+from adkit import DatasetError, Sample, Split, counted
 from adkit.data.layouts import HELD_OUT_SHARE, told_kinds, with_held_out
 from adkit.data.locations import OwnFolder
 from adkit.data.tables import COLUMNS, LINE, TABLE_HINT, placed_rows, read_rows
-from adkit.stats.formatting import counted
 
 
 class Manifest(OwnFolder):
