@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from adkit.data.folder_names import GOOD, says
+from adkit.data.folder_names import BAD, GOOD, says
 from adkit.data.shapes import Points, Shape, box_around, draw, ellipse, rectangle, require_drawable, turned_box
 from adkit.errors import FrameError
 from adkit.stats.segments import grouped
@@ -40,6 +40,7 @@ _BEGINNING = re.compile(
 )
 _OF_LABELME, _NOTHING = b'"shapes"', re.compile(rb'"shapes"\s*:\s*\[\s*\]')
 _UPLOADED = re.compile("^[0-9a-f]{8}-")
+_FLAGGED = re.compile(rb'"flags"\s*:\s*\{[^}]*\btrue\b')
 _NOT_MEANT = ("__ignore__", "_background_")
 _OUTSIDE = 0.1  # of a side: so far may a share be rounded, or a box reach, beyond the image
 _WORD_BITS, _SIZE_BITS = 5, 4
@@ -52,6 +53,7 @@ class Outlined:
     name: str  # as the file has it; "" where it is that of the file
     size: tuple[int, int] | None  # (height, width) px; None: the file does not say
     shapes: tuple[Shape, ...]
+    labels: tuple[str, ...] = ()  # of the image as a whole
 
 
 def is_outlines(path: Path) -> bool:
@@ -77,6 +79,19 @@ def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
     return [(FrameRef(path, page=page if one.name else None), one.name) for page, one in enumerate(found) if one.shapes]
 
 
+def called_bad_in(path: Path) -> list[str]:
+    """Return the images that a file of outlines calls bad as a whole, and in which it outlines nothing."""
+    head = _head(path)
+    if path.suffix.lower() == ".txt" or (_OF_LABELME in head and not _FLAGGED.search(head)):
+        return []
+    try:
+        found = _read(path)
+    except FrameError:  # who reads it as a mask is told
+        return []
+    bad = [one.name for one in found if not one.shapes and any(says(label) == BAD for label in one.labels)]
+    return [file_name(name) or path.stem for name in bad]
+
+
 def outlines_of(path: Path, image: Path) -> FrameRef:
     """Return the mask of an image in a file of outlines: of several names in it, the one that ends most alike."""
     try:
@@ -97,6 +112,11 @@ def is_outlined(ref: FrameRef) -> bool | None:
 def file_name(name: str) -> str:
     """Return the last part of a path, as any system writes it."""
     return name.replace("\\", "/").rpartition("/")[2]
+
+
+def without_upload(name: str) -> str:
+    """Return a file's name without what Label Studio puts before that of an uploaded one."""
+    return _UPLOADED.sub("", name)
 
 
 def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -177,12 +197,16 @@ def _in_json(saved: Any) -> Iterator[Outlined]:
             texts = [unquote(value).rpartition("?d=")[2] for value in task["data"].values() if isinstance(value, str)]
             address = max(texts, key=lambda text: "." in file_name(text))
             size = (said[0]["original_height"], said[0]["original_width"]) if said else None
-            yield _outlined(_UPLOADED.sub("", file_name(address)), size, map(_of_label_studio, said))
+            parts = [part.get("value", {}) for answer in task["annotations"] for part in answer["result"]]
+            chosen = [str(value.get("choices", "")) for value in parts]
+            yield _outlined(without_upload(file_name(address)), size, map(_of_label_studio, said), chosen)
     elif "shapes" in saved:
-        yield _outlined("", (saved["imageHeight"], saved["imageWidth"]), map(_of_labelme, saved["shapes"]))
+        flags = [name for name, raised in (saved.get("flags") or {}).items() if raised]
+        yield _outlined("", (saved["imageHeight"], saved["imageWidth"]), map(_of_labelme, saved["shapes"]), flags)
     elif "objects" in saved:
         size = saved["size"]
-        yield _outlined("", (size["height"], size["width"]), map(_of_supervisely, saved["objects"]))
+        tags = map(str, saved.get("tags", ()))
+        yield _outlined("", (size["height"], size["width"]), map(_of_supervisely, saved["objects"]), tags)
     elif "annotations" in saved and "images" in saved:
         labels = {one["id"]: one.get("name") for one in saved.get("categories", ())}
         drawn: dict[Any, list[tuple[str | None, Shape]]] = defaultdict(list)
@@ -197,23 +221,27 @@ def _in_json(saved: Any) -> Iterator[Outlined]:
             if isinstance(image, dict) and "regions" in image:
                 regions = image["regions"]  # a list, or by number
                 regions = regions.values() if isinstance(regions, dict) else regions
-                yield _outlined(image["filename"], None, map(_of_via, regions))
+                said = map(str, (image.get("file_attributes") or {}).values())
+                yield _outlined(image["filename"], None, map(_of_via, regions), said)
 
 
 def _in_xml(root: ElementTree.Element) -> Iterator[Outlined]:
     if root.tag == "annotations":  # CVAT for images
         for image in root.iter("image"):
             drawn = ((one.get("label"), _CVAT[one.tag](one)) for one in image if one.tag in _CVAT)
-            yield _outlined(image.attrib["name"], (image.get("height"), image.get("width")), drawn)
-    elif root.tag == "annotation":
+            tags = [tag.get("label", "") for tag in image.iter("tag")]
+            yield _outlined(image.attrib["name"], (image.get("height"), image.get("width")), drawn, tags)
+    elif root.tag == "annotation" and (root.find("size") is not None or root.find("object") is not None):
         size = root.findtext("size/height"), root.findtext("size/width")
         yield _outlined("", size, map(_of_voc, root.iter("object")))
 
 
-def _outlined(name: str, size: tuple[Any, Any] | None, drawn: Iterable[tuple[str | None, Shape]]) -> Outlined:
+def _outlined(
+    name: str, size: tuple[Any, Any] | None, drawn: Iterable[tuple[str | None, Shape]], labels: Iterable[str] = ()
+) -> Outlined:
     meant = tuple(shape for label, shape in drawn if label not in _NOT_MEANT and says(str(label or "")) != GOOD)
     height, width = (int(side or 0) for side in size or (0, 0))  # labelImg writes 0 where it does not know
-    return Outlined(str(name), (height, width) if height and width else None, meant)
+    return Outlined(str(name), (height, width) if height and width else None, meant, tuple(labels))
 
 
 def _of_labelme(shape: Mapping[str, Any]) -> tuple[str | None, Shape]:

@@ -13,21 +13,25 @@ spreadsheets add is read as they mean it: UTF-16, a mark of the byte order, "sep
 
 import csv
 import io
+import json
 import re
 import unicodedata
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from adkit.data.folder_names import ANOMALY, GOOD, file_says, says, split_of
 from adkit.data.layouts import Placed
 from adkit.data.mask_files import marks_any, mask_at
+from adkit.data.outlines import called_bad_in, is_outlines, without_upload
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
 
 COLUMNS = ("path", "split", "kind", "mask", "group")
 TABLE_HINT = "columns: path, and if wanted split (train, test), kind (good, or what is wrong), mask, group"
+LABEL_SUFFIXES = (".csv", ".json", ".jsonl", ".xml")  # of files that tell what images are
 LINE = "\n"  # a key that no column has: where in the table a row stands
 
 _ALSO = {
@@ -64,7 +68,10 @@ class Cells:
 def read_cells(table: Path) -> Cells:
     """Return the cells of a CSV file; raises OSError, UnicodeDecodeError and csv.Error for what is none."""
     content = table.read_bytes()
-    text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+    return _cells(content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"))
+
+
+def _cells(text: str) -> Cells:
     lines = list(io.StringIO(text, newline=None))
     first = 1 if lines and re.fullmatch("sep=.", lines[0].strip()) else 0
     delimiter = max(",;\t", key="".join(lines[first : first + 1]).count)
@@ -75,25 +82,61 @@ def read_cells(table: Path) -> Cells:
 
 
 def judges_any(table: Path, images: Collection[str]) -> bool:
-    """Say whether a CSV file tells what some images are, by the names of their files."""
-    try:
-        found = read_cells(table)
-    except (OSError, UnicodeDecodeError, csv.Error):
+    """Say whether a file of text tells what some images are, by the names of their files, with or without suffix."""
+    lowered = {one for name in map(str.lower, images) for one in (name, name.rpartition(".")[0])}
+    suffix, undeciphered = table.suffix.lower(), False
+    if is_outlines(table):
+        return any(name.lower() in lowered for name in called_bad_in(table))
+    if suffix == ".xml":
         return False
-    lowered = {name.lower() for name in images}
+    try:
+        try:
+            found = _read_json(table) if suffix in (".json", ".jsonl") else read_cells(table)
+        except UnicodeDecodeError:  # words may be in letters that nobody knows; names are mostly plain
+            found, undeciphered = _cells(table.read_bytes().decode("latin-1")), True
+    except (OSError, ValueError, RecursionError, csv.Error):
+        return False
+    judging = undeciphered or not {*found.names}.isdisjoint(_JUDGING)
 
     def names_one(cell: str) -> bool:
-        name = re.split(r"[/\\]", cell.lower())[-1]
+        name = without_upload(re.split(r"[/\\]", cell.lower())[-1])
+        if name.isdigit() and not (judging or name.startswith("0")):
+            return False  # any number may be the name of one
         return name in lowered or _CLASS_BEHIND.sub("", name) in lowered
 
     rows = [found.names, *(cells for _, cells in found.lines)]
     if max(map(len, rows)) < 2:  # parted by spaces, if by anything
         rows = ["".join(cells).split() for cells in rows]
     of_images = [cells for cells in rows if any(map(names_one, cells))]
-    judging = not {*found.names}.isdisjoint(_JUDGING)
-    if rows[0] in of_images:  # there is no header: 0 and 1 judge
-        judging |= {GOOD, ANOMALY} <= {_NUMBERS.get(cell.lower()) for cells in of_images for cell in cells}
+    judging |= any(map(_may_be_truths, zip_longest(*of_images, fillvalue="")))
     return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in of_images)
+
+
+def _may_be_truths(column: Sequence[str]) -> bool:
+    """Say whether all cells are 0, 1, true or false, or shares between, some 0 and some not."""
+    try:
+        values = {float({"false": 0, "true": 1}.get(cell.lower(), cell)) for cell in column}
+    except ValueError:
+        return False
+    return min(values) == 0 < max(values) <= 1
+
+
+def _read_json(path: Path) -> Cells:
+    """Return a line for each object in a file of JSON, or of a JSON a line, and for each name of an image in one."""
+    text = path.read_text(encoding="utf-8-sig")
+    saved = json.loads(text) if path.suffix.lower() == ".json" else list(map(json.loads, text.splitlines()))
+    names, lines, left = set[str](), list[list[str]](), [saved]
+    while left:
+        one = left.pop()
+        inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
+        left += inner
+        if isinstance(one, dict):
+            names |= {name.lower() for name in one}
+            lines += [
+                [str(cell) for cell in inner if not isinstance(cell, (dict, list))],
+                *([name, str(cell)] for name, cell in one.items()),
+            ]
+    return Cells(sorted(names), list(enumerate(lines)), "")
 
 
 def read_rows(table: Path) -> list[Row]:

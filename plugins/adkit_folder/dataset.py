@@ -23,7 +23,7 @@ from adkit.data.images import by_page
 from adkit.data.layouts import Contents, Placed, told_kinds
 from adkit.data.locations import OwnFolder
 from adkit.data.mask_files import Inside, may_be_mask
-from adkit.data.tables import TABLE_HINT, judges_any
+from adkit.data.tables import LABEL_SUFFIXES, TABLE_HINT, judges_any
 
 _MOST_NAMES = 5
 
@@ -66,11 +66,13 @@ class Folder(OwnFolder):
 
     def _require_no_table(self, images: Collection[str]) -> None:
         """Raise DatasetError where a table tells what images are that nothing else says are good."""
-        suffixes = (".csv",) if self._masks.told else (".csv", ".tsv", ".txt")  # beside masks a list is mostly theirs
+        lists = () if self._masks.told else (".tsv", ".txt")  # beside masks a list is mostly theirs
         for path in self._contents.files:
-            if images and path.suffix.lower() in suffixes and judges_any(path, images):
+            if images and path.suffix.lower() in (*LABEL_SUFFIXES, *lists) and judges_any(path, images):
                 told = f"{path} tells what images are that would be taken as good in {self.folder}"
-                raise DatasetError(told, hint=f"manifest:{path} reads it if it has the {TABLE_HINT}; or move it away")
+                made_of = "write a CSV file of it, which manifest:FILE.csv reads, with"
+                reads = made_of if path.suffix.lower() in LABEL_SUFFIXES[1:] else f"manifest:{path} reads it if it has"
+                raise DatasetError(told, hint=f"{reads} the {TABLE_HINT}; or move it away")
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split."""

@@ -375,6 +375,7 @@ def test_a_table_may_name_a_file_for_all(tmp_path: Path) -> None:
         ("a.json", {"images": 3, "annotations": []}),
         ("a.json", coco("2.png", {"image_id": 8, "bbox": [1, 1, 5, 5]})),
         ("a.json", {"item": {"name": "2.png"}, "annotations": []}),
+        ("a.xml", "<annotation><bbox>1 1 5 5</bbox></annotation>"),
     ],
 )
 def test_what_is_not_whole_is_refused(tmp_path: Path, name: str, content: Any) -> None:

@@ -135,6 +135,56 @@ def test_a_table_of_marks_is_not_looked_past(tmp_path: Path, table: str) -> None
         Folder(tmp_path, "x", tmp_path)
 
 
+FLAGGED = '{"flags": {"defect": true}, "shapes": [], "imageHeight": 8, "imageWidth": 8}'
+CHOSEN = '[{"data": {"image": "/d/0a1b2c3d-1.png"}, "annotations": [{"result": [{"value": {"choices": ["NG"]}}]}]}]'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("parts.csv", "Datei;Ergebnis\n1.png;0\n2.png;1\n"),
+        ("parts.csv", "file,defective\n1.png,FALSE\n2.png,TRUE\n"),
+        ("parts.csv", "filename, crack, good\n1.png, 0, 1\n2.png, 1, 0\n"),
+        ("parts.csv", "1.png 0.0 mono\n2.png 0.33 mono\n"),
+        ("parts.csv", "id,label\n1,0\n2,1\n"),
+        ("parts.csv", "id;Befund\n007;gut\n007;Kratzer\n"),
+        ("parts.csv", "image,choice\n/data/upload/1/0a1b2c3d-1.png,Defect\n"),
+        ("parts.csv", "Datei;Prüfung\n1.png;Ausschuß\n"),
+        ("parts.json", '{"1.png": "bad"}'),
+        ("parts.json", '[{"file": "1.png", "label": 1}]'),
+        ("parts.json", '[{"image": "/data/upload/1/0a1b2c3d-1.png", "label": [{"x": 1}]}]'),
+        ("parts.jsonl", '{"file_name": "1.png", "class": 1}\n{"file_name": "2.png", "class": 0}\n'),
+        ("1.json", FLAGGED),
+        ("annotations.xml", '<annotations><image name="1.png"><tag label="bad"/></image></annotations>'),
+        ("1.png.json", '{"size": {"height": 8, "width": 8}, "objects": [], "tags": [{"name": "defect"}]}'),
+        ("project.json", CHOSEN),
+    ],
+)
+def test_whatever_file_tells_what_images_are_is_not_looked_past(tmp_path: Path, name: str, content: str) -> None:
+    """Lists of programs and of offices, in letters of one country too, and tags that labelling tools give to images."""
+    touch(tmp_path, "1.png", "2.png", "007.png")
+    (tmp_path / name).write_text(content, encoding="latin-1")
+    with pytest.raises(DatasetError, match=f"{name} tells what images are that would be taken as good") as caught:
+        Folder(tmp_path, "x", tmp_path)
+    assert ("manifest:FILE.csv" in caught.value.hint) == (not name.endswith(".csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("log.csv", "frame;gain\n1;0\n2;1\n"),
+        ("camera.json", '{"image": "1.png", "exposure_ms": 3, "lens": {"name": "bad horse"}}'),
+        ("1.json", FLAGGED.replace("defect", "good")),
+        ("broken.json", "{"),
+        ("deep.json", "[" * 100_000),
+    ],
+)
+def test_files_that_tell_nothing_of_images_are_left_alone(tmp_path: Path, name: str, content: str) -> None:
+    touch(tmp_path, "1.png", "2.png")
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
+
+
 @pytest.mark.parametrize("header", ["filename,label", "image,class", "Image_Path,Defect"])
 def test_a_table_beside_images_is_not_looked_past(tmp_path: Path, header: str) -> None:
     """As a folder all images would be learned from; a log that says nothing of them is no table of truth."""
