@@ -75,7 +75,10 @@ _VALIDATION = frozenset({"val", "valid", "validation", "dev"})
 _DIGITS_OF_DATE = 6
 _OF_SPLITS = frozenset({"public", "private", "mixed", "split"})
 
-_MASK = r"(?:masks?|gts?|ground[ _.-]?truths?|segmentations?|seg)"
+_MASK = (
+    r"(?:mask(?:s|en?)?|gts?|ground[ _.-]?truths?|segmentations?|segm?|semantic[ _.-]maps?"
+    r"|masques?|máscaras?|mascher[ae]|маск[аи]|掩码|掩膜|マスク)"
+)
 _BREAK = r"[ _.\-]+"
 _MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|$)|^segmentation(?:class|object)")
 _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})

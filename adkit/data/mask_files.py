@@ -96,8 +96,8 @@ class MaskFiles:
                     self.images.append(((*above, path.name), path))
         of_others = _folders_of_masks(self.images)
         for inside, path in self.images:
-            for place in of_others.get(inside[:-1], ()):
-                self._add(inside[:-1], FrameRef(path), beside=place)
+            for place, owner in of_others.get(inside[:-1], {}).items():
+                self._add(inside[:-1], FrameRef(path), owner.get(_stem(inside), ""), beside=place)
         self._by_content += ["/".join(inside) for inside, _ in self.images if inside[:-1] in of_others]
         self.images = [(inside, path) for inside, path in self.images if inside[:-1] not in of_others]
         self._paths = dict(self.images)
@@ -213,7 +213,20 @@ class MaskFiles:
         return first and replace(first, others=tuple(one.path for one in others if one))
 
     def require_none(self, folder: Path) -> None:
-        """Raise DatasetError where masks mark something in what is not known: then not all images are good."""
+        """Raise DatasetError where masks mark something in what is not known: then not all images are good.
+
+        So may images that hold as few values as masks, where those of other folders do not.
+        """
+        places = grouped(self.images, lambda one: one[0][:-1])
+        ends = {place: (of[0][1], of[-1][1]) for place, of in places.items() if len(places) <= _MOST_FOLDERS}
+        few = [place for place, paths in ends.items() if all(has_few_values(path) for path in paths)]
+        if 0 < len(few) < len(ends) and not is_black(FrameRef(ends[few[0]][0])):
+            name = "/".join(few[0]) or "the folder itself"
+            told = f"the images in {name} of {folder} hold as few values as masks, and those in other folders do not"
+            hint = (
+                "masks: call their folder 'masks', and them as their images; images: list all in a table, manifest:FILE"
+            )
+            raise DatasetError(told, hint=hint)
         if marking := [ref for ref in self.unused if not _is_empty(ref)]:
             raise DatasetError(
                 f"masks lie beside the images of {folder} ({len(marking)}, the first: {marking[0].path.name}), so that "
@@ -303,21 +316,23 @@ def _masks_among(paths: Sequence[Path]) -> set[Path]:
     return found
 
 
-def _folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, list[Inside]]:
-    """Return the folders whose images are masks of those of the same names elsewhere, and where those may be.
+def _folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, dict[Inside, dict[str, str]]]:
+    """Return the folders whose images are masks of those elsewhere, and where those may be, with their names by stems.
 
-    Of the names that two folders share, the first and the last are looked at; "test_lab" is rather of "test_img".
+    Names are the same, or that of a mask begins or ends with its image's. Of those that two folders share, the first
+    and the last are looked at; "test_lab" is rather of "test_img".
     """
     by_place = grouped(images, lambda one: one[0][:-1])
     places = {place: {_stem(inside): path for inside, path in of} for place, of in by_place.items()}
-    few, found, dark = cache(has_few_values), dict[Inside, list[Inside]](), set[Inside]()
+    few, found, dark = cache(has_few_values), dict[Inside, dict[Inside, dict[str, str]]](), set[Inside]()
     for place, marks in places.items() if len(places) <= _MOST_FOLDERS else ():
-        near: dict[int, list[Inside]] = defaultdict(list)
-        for other, owners in places.items():
-            common = sorted(marks.keys() & owners.keys()) if other != place else []
-            ends = common[:1] + common[-1:] if 2 * len(common) >= len(marks) else []
-            if ends and all(few(marks[stem]) and not few(owners[stem]) for stem in ends):
-                near[len(_words(place) & _words(other))].append(other)
+        near: dict[int, dict[Inside, dict[str, str]]] = defaultdict(dict)
+        for other, owners in places.items() if few(next(iter(marks.values()))) else ():
+            owned = {} if other == place else {stem: of for stem in sorted(marks) if (of := _owner(stem, owners))}
+            ends = [*owned][:1] + [*owned][-1:] if 2 * len(owned) >= len(marks) else []
+            if ends and all(few(marks[stem]) and not few(owners[owned[stem]]) for stem in ends):
+                names = {stem: owners[of].name for stem, of in owned.items()}
+                near[len(_words(place) & _words(other))][other] = names
         if near:
             found[place] = near[max(near)]
             if all(is_black(FrameRef(path)) for path in marks.values()):
@@ -325,6 +340,14 @@ def _folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, lis
     # Black images alone may be those of a dark camera: masks that mark nothing lie beside some that do.
     marking = {place[:-1] for place in found.keys() - dark}
     return {place: of for place, of in found.items() if place not in dark or place[:-1] in marking}
+
+
+def _owner(stem: str, images: Collection[str]) -> str | None:
+    """Return the one of the images' stems that a mask's is, or else the longest with which it begins or ends."""
+    if stem in images:
+        return stem
+    cuts = [cut.start() for cut in _PARTS.finditer(stem)]
+    return max((part for cut in cuts for part in (stem[:cut], stem[cut:]) if part in images), key=len, default=None)
 
 
 def _words(place: Inside) -> set[str]:
@@ -339,10 +362,7 @@ def _masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
     by_stem = {_stem((path.name,)): path for path in images}
     alike: dict[str, list[tuple[Path, Path]]] = defaultdict(list)
     for stem, path in by_stem.items():
-        cuts = [cut.start() for cut in _PARTS.finditer(stem)]
-        parts = [part for cut in cuts for part in (stem[:cut], stem[cut:]) if part in by_stem and part != stem]
-        if parts:
-            owner = max(parts, key=len)
+        if owner := _owner(stem, by_stem.keys() - {stem}):
             alike[stem.replace(owner, "/", 1)].append((path, by_stem[owner]))
     masks: dict[Path, Path] = {}
     for pairs in alike.values():

@@ -52,6 +52,10 @@ ONE_CRACK = [
     "masks/crack/a/0.png",
     "crack/a_m.png",
     "crack/a-annotation.tif",
+    "Masken/crack/a.jpg",
+    "máscaras/a.jpg",
+    "掩码/crack/a.png",
+    "Semantic maps/a_segm.bmp",
 ]
 
 
@@ -122,7 +126,7 @@ def test_masks_beside_photos_are_known_by_what_they_hold(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
-    ("photos", "masks"), [("{}", "Masken/{}"), ("{}", "Masken"), ("images/{}", "Kennzeichnung/{}")]
+    ("photos", "masks"), [("{}", "Marken/{}"), ("{}", "Marken"), ("images/{}", "Kennzeichnung/{}")]
 )
 def test_folders_of_masks_are_known_by_what_they_hold(tmp_path: Path, photos: str, masks: str) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
@@ -133,6 +137,32 @@ def test_folders_of_masks_are_known_by_what_they_hold(tmp_path: Path, photos: st
             Image.fromarray(pixels & name.startswith("tear") if place == masks else pixels).save(path)
     place, of = photos.format("tear"), masks.format("tear")
     assert found(tmp_path) == {f"{place}/{number}.png": f"{of}/{number}.png" for number in (3, 4)}
+
+
+@pytest.mark.parametrize("name", ["{}_M", "lab_{}", "{}.jpg", "{}"])
+def test_such_masks_may_have_names_that_begin_or_end_with_their_images(tmp_path: Path, name: str) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    for place, number in (("ok", 1), ("tear", 2), ("tear", 3)):
+        (tmp_path / place).mkdir(exist_ok=True)
+        Image.fromarray(photo).save(tmp_path / place / f"DSC_{number}.jpg")
+        if place == "tear":
+            (tmp_path / "Marken" / "Tear").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(SQUARE).save(tmp_path / "Marken" / "Tear" / f"{name.format(f'DSC_{number}')}.png")
+    assert found(tmp_path) == {
+        f"tear/DSC_{number}.jpg": f"Marken/Tear/{name.format(f'DSC_{number}')}.png" for number in (2, 3)
+    }
+
+
+def test_what_may_be_masks_of_images_of_other_names_is_not_learned_from(tmp_path: Path) -> None:
+    """GDXray's welds: W0002/W0002_0001.png is the mask of W0001/W0001_0001.png."""
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    for place, pixels in (("W0001", photo), ("W0002", SQUARE)):
+        (tmp_path / place).mkdir()
+        for number in range(3):
+            Image.fromarray(pixels).save(tmp_path / place / f"{place}_{number}.png")
+    with pytest.raises(DatasetError, match=r"the images in W0002 of .* hold as few values as masks"):
+        Folder(tmp_path, "x", tmp_path)
+    assert len(Folder(tmp_path / "W0002", "x", tmp_path).samples("train")) == 3, "named itself"
 
 
 def test_such_folders_are_of_the_split_that_they_name(tmp_path: Path) -> None:
