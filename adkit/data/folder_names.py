@@ -21,11 +21,14 @@ def _these(words: str) -> frozenset[str]:
 _GOOD_WORDS = _these(
     "good goods goodparts ok oks okay okparts flawless faultless defectless defectfree gut gutteil gutteile bon bons "
     "bonne bonnes bueno buenos buono buoni goed fehlerfrei fehlerlos einwandfrei dobry dobre dobrý dobré годный годные "
-    "godkänd 良 良品 良好 合格 合格品 正品 양품 합격 합격품"
+    "godkänd godkendt godkjent hyvä hyvät ehjä dobrá добрі хорошие хороший sağlam saglam kusursuz hatasız hibátlan "
+    "tốt đạt bagus جيد سليم תקין अच्छा ดี καλό καλά "
+    "良 良品 良好 优良 合格 合格品 正品 好 好品 无缺陷 無缺陷 无瑕疵 양품 합격 합격품"
 )
 _GOOD_ALONE = _these(
     "normal normals io pass passed healthy intact conforming conform conforme conformes accepted acceptable correct "
-    "usable accept nominal clean perfect golden reference references aprobado aprobados aprovado aprovados 正常 정상"
+    "usable accept nominal clean perfect golden reference references aprobado aprobados aprovado aprovados god gode "
+    "bom boa iyi jó apto aptos idoneo idonei conformi zgodne zgodny go норма 正常 정상"
 )
 """Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
 _BAD_WORDS = _these(
@@ -34,8 +37,10 @@ _BAD_WORDS = _these(
     "schlecht schlechtteil schlechtteile defekt defekte fehler fehlerhaft fehlteil fehlteile ausschuss kaputt "
     "nacharbeit mauvais défaut défauts defaut defauts rebut rebuts malo malos defecto defectos rechazo rechazos "
     "difetto difetti scarto scarti defeito defeitos reprovado reprovados afkeur "
-    "wadliwy wadliwe zły złe vadný vadné брак дефект дефекты underkänd "
-    "非良品 残次品 不良 不良品 "
+    "wadliwy wadliwe zły złe niezgodne niezgodny vadný vadné zmetek zmetky брак бракованные браковані дефект дефекты "
+    "плохие плохой underkänd dålig dåliga dårlig dårlige avvist kasseret viallinen vialliset kötü hatalı hatali "
+    "kusurlu bozuk hibás selejt rossz ruim ruins lỗi hỏng cacat rusak معيب تالف פגום खराब เสีย ελαττωματικό κακό "
+    "非良品 残次品 不良 不良品 坏 坏品 废品 报废 有缺陷 有瑕疵 否 不具合 "
     "不合格 不合格品 缺陷 次品 瑕疵 异常 異常 欠陥 불량 불량품 불합격 불합격품"
 )
 _BAD_STEMS = ("defect", "anomal", "abnormal", "fault", "reject", "rechaz", "nonconform", "unhealthy", "unaccept")
@@ -43,21 +48,24 @@ _FLAW_WORDS = _these(
     "broken bent torn burr burrs crack cracks cracked dent dents dented stain stains stained dirty rust rusty "
     "chipped flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes pinhole "
     "pinholes blowhole blowholes porosity blister blisters kratzer riss risse delle dellen beschädigt beschaedigt "
-    "verbogen gebrochen verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi"
+    "verbogen gebrochen verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi falsch rotten"
 )
 _FLAW_STEMS = tuple(_these("scratch damag contaminat corros corrod deform malform fractur discolo delamin"))
-_UNSAID = _these(
+_DRAWN = _these(
+    "heatmap heatmaps maps overlay overlays prediction predictions result results output outputs thumbnails thumbs"
+)
+_UNSAID = _DRAWN | _these(
     "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure unbekannt unklar unsicher borderline "
     "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti misc to todo review new neu raw "
-    "inbox heatmap heatmaps overlay overlays prediction predictions result results output outputs thumbnails thumbs"
+    "inbox all alle original originals orig source sources backup old alt copy kopie"
 )
-"""Of what nobody has looked at yet, and of what programs drew: no kinds of defects."""
+"""Of what nobody has looked at yet, what all were sorted from, and what programs drew: no kinds of defects."""
 _EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})
 """The one is good and the other bad, and which one depends on whom one asks."""
 _CLASS = frozenset({"class", "label", "target"})
 _ALSO_OF_FILES = frozenset({"broken", "missing", "wrong", "error", "errors"})
 """What a file's name may say of the file: "broken.png" is one that cannot be read."""
-_NOT = _these("n no non not un nicht kein keine ohne sans without sin senza sem zonder bez без")
+_NOT = _these("n no non not un nicht kein keine ohne sans without sin senza sem zonder bez nie не без không")
 
 _NEUTRAL = _these(
     "bmp class classes data dataset dir dirs file files folder folders image images imgs img item items "
@@ -125,11 +133,19 @@ def is_of_either(name: str) -> bool:
     return not _EITHER.isdisjoint(_words(name))
 
 
-def numbers_of_either(names: Iterable[str]) -> bool:
-    """Say whether folders beside each other are "0" and "1", "false" and "true" or "no" and "yes"."""
+def part_good_from_bad(names: Iterable[str]) -> bool:
+    """Say whether folders beside each other are of either: "0" and "1", "no" and "yes", "apto" and "no apto".
+
+    So they are where only what they do not share says good: "gear healthy" and "gear worn".
+    """
     words = [_words(name) for name in names]
     last = sorted(one[-1] for one in words if one and {*one[:-1]} <= _CLASS)
-    return len(words) == 2 and last in (["0", "1"], ["false", "true"], ["no", "yes"])
+    joined, shared = {"".join(one) for one in words}, set(words[0]).intersection(*words[1:])
+    return (
+        (len(words) == 2 and last in (["0", "1"], ["false", "true"], ["no", "yes"]))
+        or any(no + one in joined for one in joined - {""} for no in _NOT)
+        or any(says(" ".join(word for word in one if word not in shared)) == GOOD for one in words if shared)
+    )
 
 
 @cache
@@ -137,6 +153,13 @@ def says_nothing(name: str) -> bool:
     """Say whether a folder's name tells nothing of the parts in it, not even that they are of a kind: "unsorted"."""
     words = {word for word in _words(name) if not word.isdigit()}
     return words <= _NEUTRAL | _UNSAID and not words.isdisjoint(_UNSAID)
+
+
+@cache
+def is_drawn(name: str) -> bool:
+    """Say whether a folder's name means what a program drew: "results", "anomaly_maps"."""
+    words = {word for word in _words(name) if not word.isdigit()}
+    return words <= _NEUTRAL | _UNSAID | {"anomaly"} and not words.isdisjoint(_DRAWN)
 
 
 @cache

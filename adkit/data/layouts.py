@@ -12,11 +12,12 @@ from adkit.data.folder_names import (
     ANOMALY,
     GOOD,
     file_says,
+    is_drawn,
     is_mask_folder,
     is_neutral,
     is_of_either,
     judges,
-    numbers_of_either,
+    part_good_from_bad,
     says,
     says_nothing,
     says_where_or_when,
@@ -51,7 +52,8 @@ _MOST_SUFFIXES = 8
 HIDDEN = "hidden folder{s}"
 OWN = "file{s} or folder{s} that adkit wrote"
 LOOPS = "link{s} to folders that are read already"
-VIEWS = "folder{s} of other views beside rgb"
+VIEWS = "folder{s} of other views beside those in colour"
+_IN_COLOUR = frozenset(["rgb", "color", "colour"])
 _OF_VIEWS = frozenset(["depth", "depths", "infrared", "ir", "nir", "normals", "pcd", "pointcloud", "thermal", "xyz"])
 NOWHERE = "file{s} or link{s} that cannot be opened"
 
@@ -111,7 +113,7 @@ def contents_of(folder: Path) -> Contents:
             continue
         if here != folder:
             walked.append(here.parts[len(folder.parts) :])
-        with_rgb = "rgb" in map(str.lower, folders)
+        with_rgb = not _IN_COLOUR.isdisjoint(map(str.lower, folders))
         for name in list(folders):
             path = here / name
             if name.startswith(".") or name.lower() in _OF_SYSTEMS:
@@ -149,6 +151,9 @@ def kinds_of(places: Iterable[Inside]) -> dict[Inside, str | None]:
     beside_good = {place[:depth] for place in places for depth, name in enumerate(place) if says(name) == GOOD}
     found: dict[Inside, str | None] = {}
     for place in places:
+        if any(place[:depth] in beside_good and is_drawn(name) for depth, name in enumerate(place)):
+            found[place] = None
+            continue
         telling = [name for name in place if not (says_nothing(name) or says_where_or_when(name))]
         kinds = (
             name for depth, name in enumerate(place) if says(name) or (place[:depth] in beside_good and name in telling)
@@ -206,7 +211,7 @@ def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: 
         if kind not in (None, GOOD)
         or any(map(_is_doubtful, place))
         or (place[:-1] in beside_good and says_nothing(place[-1]))
-        or numbers_of_either(other[-1] for other in beside[place[:-1]])
+        or part_good_from_bad(other[-1] for other in beside[place[:-1]])
     ]:
         first = min(doubtful, key=lambda place: (len(place), place))
         raise DatasetError(f"{folder} has the folder {'/'.join(first)!r} but none named {wanted}", hint=hint)

@@ -212,6 +212,11 @@ class MaskFiles:
         first, *others = used or [None]
         return first and replace(first, others=tuple(one.path for one in others if one))
 
+    def unless_photos(self, hint: str) -> str:
+        """Return the hint, and more where what was taken for masks, by a name, may be photos."""
+        masks = (mask for masks in self._masks.values() for mask in masks)
+        return _unless_photo(first.ref, hint) if (first := next(masks, None)) else hint
+
     def require_none(self, folder: Path) -> None:
         """Raise DatasetError where masks mark something in what is not known: then not all images are good.
 
@@ -270,11 +275,12 @@ class MaskFiles:
 
 
 def _unless_photo(mask: FrameRef, hint: str) -> str:
-    """Return the hint, and more where what was taken for a mask, by the name of its folder, may be a photo."""
-    named = [name for name in mask.path.parent.parts if is_mask_folder(name)]
-    if not named or not is_image(mask.path) or has_few_values(mask.path):
+    """Return the hint, and more where what was taken for a mask, by its name or its folder's, may be a photo."""
+    if not is_image(mask.path) or has_few_values(mask.path):
         return hint
-    return f"{hint}; a folder named {named[-1]!r} is taken for masks: if it holds photos, give it another name"
+    if named := [name for name in mask.path.parent.parts if is_mask_folder(name)]:
+        return f"{hint}; a folder named {named[-1]!r} is taken for masks: if it holds photos, give it another name"
+    return f"{hint}; a file named {mask.path.name!r} is taken for a mask: if it is a photo, give it another name"
 
 
 def _is_empty(mask: FrameRef) -> bool:

@@ -17,7 +17,7 @@ UnitName = Literal["image", "clip"]  # as runs write it down
 SLACK = 1e-9  # keeps 0.05 * 20 from falling below 1, and what is a little above a round number from going up
 
 
-_OF_ONE = {"are": "is", "have": "has", "were": "was"}
+_OF_ONE = {"are": "is", "have": "has", "were": "was", "cannot": "cannot"}
 
 
 def counted(number: int, thing: str, does: str = "") -> str:

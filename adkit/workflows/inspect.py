@@ -188,7 +188,7 @@ class _Look:
         if sample.mask is None:
             # Of clips, frames are judged, not pixels.
             if sample.anomalous and not self.result.lengths_s:
-                self.trouble["are anomalous but have no mask: pixel metrics leave them out"].append((sample.id,))
+                self.trouble["are anomalous without a mask: pixel metrics leave them out"].append((sample.id,))
             return
         kind = sample.kind or "unknown"
         try:

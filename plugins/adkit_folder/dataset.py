@@ -13,6 +13,7 @@ Where there are defects and no test split (2), a fifth of the good images is hel
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -60,8 +61,13 @@ class Folder(OwnFolder):
         for one in self._placed:
             self._samples[one.split] += by_page(one.sample("/".join(one.inside)))
         if not self._samples["train"]:
-            told = "; ".join([f"(read as {self.layout})", *self._masks.told, *self._contents.notes(may_be_mask)])
+            told = "; ".join([f"(read as {self.layout})", *self._masks.notes(), *self._contents.notes(may_be_mask)])
             hint = "put good images, unpacked, into the folder itself, or into train/good/ or normal/ inside it"
+            levels = zip(*(inside[:-1] for inside, _ in images), strict=False)
+            all_in = [names[0] for names in takewhile(lambda names: len({*names}) == 1, levels)]
+            if any(says(name) == "bad" for name in all_in):
+                hint += f"; if {all_in[-1]!r} is only the name of all of them: folder:{folder.joinpath(*all_in)}"
+            hint = self._masks.unless_photos(hint)
             raise DatasetError(f"no good image was found to learn from in {folder} {told}", hint=hint)
 
     def _require_no_table(self, images: Collection[str]) -> None:
@@ -90,7 +96,9 @@ class Folder(OwnFolder):
         if self.layout == "named folders" and len(tops) > 1:
             lines.append(f"good images of several folders are learned together: {_counted(tops)}")
         if self.layout == "plain images" and not self._masks.told:
-            lines += _taken_as_good(self.folder, Counter(one.inside[0] for one in self._placed if len(one.inside) > 1))
+            above = [one.inside[:-1] for one in self._placed if len(one.inside) > 1]
+            few = len({*above}) <= _MOST_NAMES
+            lines += _taken_as_good(self.folder, Counter("/".join(place if few else place[:1]) for place in above))
         if unknown := sum(sample.anomalous is None for sample in test):
             lines.append(
                 f"{counted(unknown, 'image', 'lie')} directly in the test folder: evaluations leave out "

@@ -140,7 +140,7 @@ def test_a_link_to_the_own_parent_adds_nothing(tmp_path: Path) -> None:
     assert len({sample.clip for sample in watched(tmp_path / "line")}) == 2
 
 
-def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
+def test_other_views_beside_colour_are_not_read(tmp_path: Path) -> None:
     """MVTec 3D-AD, whose folders hold the places of the points beside each image."""
     touch(tmp_path, "train/good/rgb/1.png", "train/good/xyz/1.tiff", "test/hole/RGB/2.png", "test/hole/xyz/2.tiff")
     touch(tmp_path, "test/hole/gt/2.png")
@@ -148,6 +148,8 @@ def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
     assert [sample.id for sample in samples] == ["train/good/rgb/1.png", "test/hole/RGB/2.png"]
     assert samples[1].mask == FrameRef(tmp_path / "test/hole/gt/2.png")
     assert f"2 {VIEWS.format(s='s')} (test/hole/xyz, train/good/xyz)" in learned_notes(tmp_path)[-1]
+    touch(tmp_path / "cam", "color/1.png", "depth/1.png")
+    assert [sample.id for sample in learned(tmp_path / "cam")] == ["color/1.png"]
 
 
 @pytest.mark.parametrize("place", ["cam1", "Kamera 2", "2026-05-01", "images", "images/Monday"])
@@ -281,12 +283,23 @@ def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:
     assert "left out, as no name says whether they are good: 1 image in 2024-05-01/, 1 image in 2024-05-02/" in told
 
 
-@pytest.mark.parametrize("name", ["unsorted", "unklar", "to review", "New", "heatmaps", "thumbs", "results 2024"])
+@pytest.mark.parametrize(
+    "name", ["unsorted", "unklar", "to review", "New", "heatmaps", "thumbs", "results 2024", "original", "all"]
+)
 def test_what_nobody_looked_at_and_what_programs_drew_is_no_kind_of_defect(tmp_path: Path, name: str) -> None:
     touch(tmp_path, *(f"good/{number}.png" for number in range(5)), "stripe/1.png", f"{name}/1.png", f"{name}/2.png")
     dataset = Folder(tmp_path, "x", tmp_path)
     assert {sample.kind for sample in dataset.samples("test")} == {"good", "stripe"}
     assert f"left out, as no name says whether they are good: 2 images in {name}/" in dataset.notes()
+
+
+@pytest.mark.parametrize("place", ["results/Patchcore/v0/images/stripe", "anomaly_maps/stripe", "heatmaps/NG"])
+def test_what_programs_drew_of_defects_is_no_further_defect(tmp_path: Path, place: str) -> None:
+    """Only beside good images: what a line puts out may be sorted, too."""
+    touch(tmp_path, "good/1.png", "stripe/2.png", f"{place}/2.png")
+    assert [sample.id for sample in Folder(tmp_path, "x", tmp_path).samples("test")] == ["stripe/2.png"]
+    touch(tmp_path / "line", "output/good/1.png", "output/NG/2.png")
+    assert [sample.id for sample in Folder(tmp_path / "line", "x", tmp_path).samples("test")] == ["output/NG/2.png"]
 
 
 def test_splits_may_lie_in_a_folder_of_images(tmp_path: Path) -> None:
@@ -313,6 +326,11 @@ def test_folders_that_say_nothing_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "1.png", "monday/2.png", "tuesday/3.png", "tuesday/4.png")
     dataset = Folder(tmp_path, "x", tmp_path)
     assert "all images are taken as good, those in tuesday (2), monday (1) too" in dataset.notes()
+    touch(tmp_path, "monday/deck/a.png", "monday/deck/b.png")
+    told = "all images are taken as good, those in monday/deck (2), tuesday (2), monday (1) too"
+    assert told in learned_notes(tmp_path)
+    touch(tmp_path, *(f"monday/{number}/a.png" for number in range(5)))
+    assert "all images are taken as good, those in monday (8), tuesday (2) too" in learned_notes(tmp_path)
     assert dataset.samples("test") == [], "there is nothing to tell good ones from"
 
 

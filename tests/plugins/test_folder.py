@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -152,6 +153,40 @@ def test_two_classes_of_which_nobody_knows_the_good_one_are_refused(tmp_path: Pa
         opened(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        *[("apto", "no_apto"), ("C", "NC"), ("geprüft", "nicht geprüft"), ("Tomato___healthy", "Tomato___Late_blight")],
+        ("gear normal", "gear worn", "gear pitted"),
+    ],
+)
+def test_folders_of_which_one_denies_the_other_are_not_all_good(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, *(f"{name}/a.png" for name in names))
+    refused = names[0] != "apto"  # a word for good is known
+    with pytest.raises(DatasetError, match="but none named train") if refused else contextlib.nullcontext():
+        assert by_id(opened(tmp_path).samples("test")) == {"no_apto/a.png": (True, "no_apto")}
+
+
+GOOD_AND_BAD = (
+    "hyvä/viallinen god/dårlig godkjent/avvist sağlam/hatalı iyi/kötü bom/ruim jó/hibás bun/rebut dobry/zmetek đạt/lỗi "
+    "bagus/cacat 好/坏 无缺陷/有缺陷 良/否 正品/废品 хорошие/плохие добрі/браковані zgodne/niezgodne "
+    "جيد/معيب अच्छा/खराब ดี/เสีย "
+    "καλό/ελαττωματικό תקין/פגום Go/NoGo idoneo/non_idoneo conformi/non_conformi tốt/không_đạt"
+)
+
+
+@pytest.mark.parametrize("pair", GOOD_AND_BAD.split())
+def test_good_and_bad_in_many_languages(tmp_path: Path, pair: str) -> None:
+    """Refused where only the word for bad is known, never learned together."""
+    good, bad = pair.split("/")
+    touch(tmp_path, f"{good}/a.png", f"{bad}/a.png")
+    if pair == "bun/rebut":
+        with pytest.raises(DatasetError, match="but none named train"):
+            opened(tmp_path)
+    else:
+        assert [sample.id for sample in opened(tmp_path).samples("train")] == [f"{good}/a.png"]
+
+
 @pytest.mark.parametrize("names", [("0", "1", "2"), ("cam0", "cam1"), ("1",)])
 def test_numbers_of_days_and_cameras_say_nothing(tmp_path: Path, names: tuple[str, ...]) -> None:
     touch(tmp_path, *(f"{name}/a.png" for name in names))
@@ -172,6 +207,17 @@ def test_names_in_the_words_of_other_lines_say_bad(tmp_path: Path, name: str) ->
     touch(tmp_path, f"{name}/a.png", "b.png")
     with pytest.raises(DatasetError, match="but none named train"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "casting_data/"])
+def test_a_name_of_all_that_says_bad_is_not_the_end(tmp_path: Path, below: str) -> None:
+    """As archives of images of defects are unpacked."""
+    touch(tmp_path, f"Defects of steel/{below}good/a.png", f"Defects of steel/{below}scratch/b.png")
+    with pytest.raises(DatasetError, match="no good image was found") as caught:
+        opened(tmp_path)
+    inner = f"{tmp_path}/Defects of steel/{below}".rstrip("/")
+    assert caught.value.hint.endswith(f"is only the name of all of them: folder:{inner}")
+    assert len(opened(Path(inner)).samples("train")) == 1
 
 
 @pytest.mark.parametrize(

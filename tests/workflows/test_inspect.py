@@ -146,6 +146,8 @@ def test_a_bad_file_is_a_finding(pile: Pile) -> None:
     assert finding.startswith("2 cannot be read: ")
     assert "is not an image" in finding
     assert "b.png" in finding
+    pile.found["train"] = [one for one in pile.found["train"] if one.id != "b.png"]
+    assert pile.findings()[0].startswith("1 cannot be read: ")
 
 
 class Videos(Pile):
