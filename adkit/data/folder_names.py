@@ -48,7 +48,8 @@ _FLAW_WORDS = _these(
     "broken bent torn burr burrs crack cracks cracked dent dents dented stain stains stained dirty rust rusty "
     "chipped flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes pinhole "
     "pinholes blowhole blowholes porosity blister blisters kratzer riss risse delle dellen beschädigt beschaedigt "
-    "verbogen gebrochen verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi falsch rotten"
+    "verbogen gebrochen verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi falsch rotten "
+    "crazing inclusion inclusions pitted pitting spalling misprint misaligned"
 )
 _FLAW_STEMS = tuple(_these("scratch damag contaminat corros corrod deform malform fractur discolo delamin"))
 _DRAWN = _these(
@@ -56,8 +57,8 @@ _DRAWN = _these(
 )
 _UNSAID = _DRAWN | _these(
     "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure unbekannt unklar unsicher borderline "
-    "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti misc to todo review new neu raw "
-    "inbox all alle original originals orig source sources backup old alt copy kopie"
+    "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti misc to check todo review new "
+    "neu raw inbox all alle original originals orig source sources backup old alt copy kopie"
 )
 """Of what nobody has looked at yet, what all were sorted from, and what programs drew: no kinds of defects."""
 _EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})
@@ -77,9 +78,14 @@ _WHERE_OR_WHEN = _these(
     "lots day days tag week woche shift schicht monday tuesday wednesday thursday friday saturday sunday montag "
     "dienstag mittwoch donnerstag freitag samstag sonntag"
 )
-_TRAIN = frozenset({"train", "training"})
-_TEST = frozenset({"test", "testing", "tests", "eval", "evaluation"})
-_VALIDATION = frozenset({"val", "valid", "validation", "dev"})
+_TRAIN = _these(
+    "train training trainset trainingset trainingsdaten entrenamiento treinamento addestramento entraînement "
+    "entrainement apprentissage обучение 训练 训练集 訓練 学習"
+)
+_TEST = _these(
+    "test testing tests eval evaluation testset testdaten prueba pruebas teste testes тест 测试 测试集 テスト"
+)
+_VALIDATION = _these("val valid validation dev validierung validación validazione 验证 验证集 検証")
 _DIGITS_OF_DATE = 6
 _OF_SPLITS = frozenset({"public", "private", "mixed", "split"})
 
@@ -97,6 +103,7 @@ _PICTURE = r"(?:images?|img|photos?|pictures?|pic|rgb|colou?r|orig|original)"
 _OF_PICTURE = re.compile(rf"{_BREAK}{_PICTURE}$|^{_PICTURE}{_BREAK}")
 
 _NEW_WORD = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])")  # notGood, NG品
+_IN_ORDER = re.compile(r"(?<![^\W_])(n?)[. ]?i[. ]?o(?![^\W_])", re.IGNORECASE)  # "Teil 3 n.i.O.", "Teil3_niO"
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 
 
@@ -119,7 +126,7 @@ def judges(name: str) -> Verdict | None:
 
 def split_of(name: str) -> Literal["train", "test", "validation", "private"] | None:
     """Return the split that a folder's name means; "private" for tests whose truth is not published."""
-    first, *others = _words(name) or [""]
+    first, *others = [word for word in _words(name) if not word.isdigit()] or [""]
     if not {*others} <= _OF_SPLITS | _NEUTRAL:
         return None
     if first in _TEST:
@@ -234,7 +241,7 @@ def _words(name: str) -> list[str]:
     whole = unicodedata.normalize("NFKC", name)
     if whole.lower() in _GOOD_WORDS | _GOOD_ALONE | _BAD_WORDS:  # "niO" is one word
         return [whole.lower()]
-    words = _WORDS.findall(_NEW_WORD.sub(" ", whole).lower())
+    words = _WORDS.findall(_NEW_WORD.sub(" ", _IN_ORDER.sub(r" \1io ", whole)).lower())
     if len(words) > 1 and all(len(word) == 1 and word.isalpha() for word in words):
         return ["".join(words)]  # "n.i.O."
     return words

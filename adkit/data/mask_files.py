@@ -36,6 +36,7 @@ from adkit.types import FrameRef
 Inside = tuple[str, ...]  # where a file lies: its path from the folder that is read, in parts
 
 _PARTS = re.compile(r"(?<=\d)(?=\D)|(?<=\D)(?=\d)|(?=[\W_])|(?<=[\W_])")  # where a name may end within another
+_REPAIR = "save it again with the tool that made it; or move it away"
 _MOST_FOLDERS = 50  # more are of parts or days, and would take long
 _LAST = ("object", "visualization", "viz", "vis")  # drawn for people, or numbered by object: others are better
 
@@ -211,6 +212,11 @@ class MaskFiles:
                     self._spare[mask.ref] = self.unused.pop(mask.ref)
         first, *others = used or [None]
         return first and replace(first, others=tuple(one.path for one in others if one))
+
+    def require_readable(self, unsaid: Collection[str]) -> None:
+        """Raise DatasetError where outlines cannot be read that may say of such images that they are not good."""
+        if fault := next((fault for ref in self.unused if unsaid and (fault := _fault_of(ref))), None):
+            raise DatasetError(f"whether images are good is told by a file that nobody can read: {fault}", hint=_REPAIR)
 
     def unless_photos(self, hint: str) -> str:
         """Return the hint, and more where what was taken for masks, by a name, may be photos."""

@@ -7,8 +7,8 @@ kind    good (normal, ok, 0, False), or what is wrong with it (1, True: an anoma
 mask    marks what is anomalous; a path like the image's
 group   images that belong together, such as those of one part: they are held out together
 
-Other usual names of these columns are known too, in any case and order; commas, semicolons or tabs part them. What
-spreadsheets add is read as they mean it: UTF-16, a mark of the byte order, "sep=;", lines of separators only.
+Other usual names of these columns are known too, in any case and order; commas, semicolons, tabs or bars part them.
+What spreadsheets add is read as they mean it: UTF-16, a mark of the byte order, "sep=;", lines of separators only.
 """
 
 import csv
@@ -23,6 +23,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from adkit.data.folder_names import ANOMALY, GOOD, file_says, says, split_of
+from adkit.data.images import is_image
 from adkit.data.layouts import Placed
 from adkit.data.mask_files import marks_any, mask_at
 from adkit.data.outlines import called_bad_in, is_outlines, without_upload
@@ -74,7 +75,7 @@ def read_cells(table: Path) -> Cells:
 def _cells(text: str) -> Cells:
     lines = list(io.StringIO(text, newline=None))
     first = 1 if lines and re.fullmatch("sep=.", lines[0].strip()) else 0
-    delimiter = max(",;\t", key="".join(lines[first : first + 1]).count)
+    delimiter = max(",;\t|", key="".join(lines[first : first + 1]).count)
     reader = csv.reader(lines[first:], delimiter=delimiter)
     names = [name.strip().lower() for name in next(reader, [])]
     found = [(first + reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
@@ -82,8 +83,8 @@ def _cells(text: str) -> Cells:
 
 
 def judges_any(table: Path, images: Collection[str]) -> bool:
-    """Say whether a file of text tells what some images are, by the names of their files, with or without suffix."""
-    lowered = {one for name in map(str.lower, images) for one in (name, name.rpartition(".")[0])}
+    """Say whether a file of text tells what images are, by the names of files or folders, with or without suffix."""
+    lowered = {one for name in map(str.lower, images) for one in (name, Path(name).stem)}
     suffix, undeciphered = table.suffix.lower(), False
     if is_outlines(table):
         return any(name.lower() in lowered for name in called_bad_in(table))
@@ -96,18 +97,19 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
             found, undeciphered = _cells(table.read_bytes().decode("latin-1")), True
     except (OSError, ValueError, RecursionError, csv.Error):
         return False
-    judging = undeciphered or not {*found.names}.isdisjoint(_JUDGING)
+    judging = undeciphered or says(table.stem) == "bad" or not {*found.names}.isdisjoint(_JUDGING)
 
     def names_one(cell: str) -> bool:
         name = without_upload(re.split(r"[/\\]", cell.lower())[-1])
         if name.isdigit() and not (judging or name.startswith("0")):
             return False  # any number may be the name of one
-        return name in lowered or _CLASS_BEHIND.sub("", name) in lowered
+        stem = Path(name).stem if is_image(Path(name)) else name  # they may have been saved in another format since
+        return not lowered.isdisjoint((name, stem, _CLASS_BEHIND.sub("", name)))
 
     rows = [found.names, *(cells for _, cells in found.lines)]
     if max(map(len, rows)) < 2:  # parted by spaces, if by anything
         rows = ["".join(cells).split() for cells in rows]
-    of_images = [cells for cells in rows if any(map(names_one, cells))]
+    of_images = [cells for cells in rows if table.stem.lower() in lowered or any(map(names_one, cells))]
     judging |= any(map(_may_be_truths, zip_longest(*of_images, fillvalue="")))
     return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in of_images)
 

@@ -54,7 +54,9 @@ class Folder(OwnFolder):
         layouts.require_good(folder, (one.inside for one in placed if one.kind == GOOD), depth=depth)
         if self.layout == "plain images":
             self._masks.require_none(folder)
-        self._require_no_table({one.path.name for one in placed if one.kind == GOOD and not one.certain})
+        unsaid = {name for one in placed if one.kind == GOOD and not one.certain for name in one.inside}
+        self._masks.require_readable(unsaid)
+        self._require_no_table(unsaid)
         self._placed = placed if tests else layouts.with_held_out(placed)
         self.held_out_share = layouts.HELD_OUT_SHARE if self._placed != placed else 0.0
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}

@@ -226,6 +226,9 @@ BAD_PLACES = [
     "non conforme/1.png",
     "d\u0065\u0301fauts/1.png",
     "不合格/1.png",
+    "Teil_7_niO.png",
+    "Teil 7 n.i.O..png",
+    "pitted_surface/1.png",
 ]
 
 
@@ -354,6 +357,11 @@ def test_a_folder_of_several_datasets_is_no_dataset(tmp_path: Path, place: str) 
         ("training/1.png", "testing/stripe/2.png", "validation/good/3.png"),
         ("train/good/1.png", "test_public/bad/2.png", "val/good/3.png"),
         ("good/1.png", "test/stripe/2.png", "ok/3.png"),
+        ("train2017/1.png", "test2017/stripe/2.png", "val2017/good/3.png"),
+        ("train_1/1.png", "test_1/stripe/2.png", "val_1/good/3.png"),
+        ("Trainingsdaten/1.png", "Testdaten/stripe/2.png", "Validierung/gut/3.png"),
+        ("entrenamiento/1.png", "prueba/stripe/2.png", "validación/good/3.png"),
+        ("训练集/1.png", "测试集/stripe/2.png", "验证集/good/3.png"),
     ],
 )
 def test_splits_by_other_names(tmp_path: Path, train: str, test: str, good: str) -> None:

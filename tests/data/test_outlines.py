@@ -386,6 +386,13 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, name: str, content: Any) -
     assert len(Folder(tmp_path, "x", tmp_path).samples("test")) == 1
 
 
+def test_where_outlines_decide_one_that_cannot_be_read_is_not_looked_past(tmp_path: Path) -> None:
+    written(tmp_path / "train" / "_annotations.coco.json", '{"images": [')
+    touched(tmp_path, "train/1.png", "test/good/2.png")
+    with pytest.raises(DatasetError, match="whether images are good is told by a file that nobody can read"):
+        Folder(tmp_path, "x", tmp_path)
+
+
 def test_outlines_of_an_image_of_another_size_are_told(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", coco("2.png", {"segmentation": [BOX_OUTLINE]}, **SIZE))
     with pytest.raises(FrameError, match="mask is 80×60 but the image is 160×120"):

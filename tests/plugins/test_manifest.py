@@ -150,6 +150,13 @@ CHOSEN = '[{"data": {"image": "/d/0a1b2c3d-1.png"}, "annotations": [{"result": [
         ("parts.csv", "id;Befund\n007;gut\n007;Kratzer\n"),
         ("parts.csv", "image,choice\n/data/upload/1/0a1b2c3d-1.png,Defect\n"),
         ("parts.csv", "Datei;Prüfung\n1.png;Ausschuß\n"),
+        ("parts.csv", "image|state\n1.png|NG\n2.png|OK\n"),
+        ("parts.csv", "part;verdict\nP01;OK\nP02;NG\n"),
+        ("parts.csv", "file;state\n1.bmp;NG\n2.bmp;OK\n"),
+        ("NG.csv", "file\n1.png\n"),
+        ("defective.txt", "1.png\n"),
+        ("2.txt", "NG\n"),
+        ("1.json", '{"exposure_ms": 3, "result": "NG"}'),
         ("parts.json", '{"1.png": "bad"}'),
         ("parts.json", '[{"file": "1.png", "label": 1}]'),
         ("parts.json", '[{"image": "/data/upload/1/0a1b2c3d-1.png", "label": [{"x": 1}]}]'),
@@ -162,17 +169,18 @@ CHOSEN = '[{"data": {"image": "/d/0a1b2c3d-1.png"}, "annotations": [{"result": [
 )
 def test_whatever_file_tells_what_images_are_is_not_looked_past(tmp_path: Path, name: str, content: str) -> None:
     """Lists of programs and of offices, in letters of one country too, and tags that labelling tools give to images."""
-    touch(tmp_path, "1.png", "2.png", "007.png")
+    touch(tmp_path, "1.png", "2.png", "007.png", "P02/1.png")
     (tmp_path / name).write_text(content, encoding="latin-1")
     with pytest.raises(DatasetError, match=f"{name} tells what images are that would be taken as good") as caught:
         Folder(tmp_path, "x", tmp_path)
-    assert ("manifest:FILE.csv" in caught.value.hint) == (not name.endswith(".csv"))
+    assert ("manifest:FILE.csv" in caught.value.hint) == (not name.endswith((".csv", ".txt")))
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("log.csv", "frame;gain\n1;0\n2;1\n"),
+        ("log.csv", "text;gain\n;0\nbad lens;1\n"),
         ("camera.json", '{"image": "1.png", "exposure_ms": 3, "lens": {"name": "bad horse"}}'),
         ("1.json", FLAGGED.replace("defect", "good")),
         ("broken.json", "{"),
@@ -180,7 +188,7 @@ def test_whatever_file_tells_what_images_are_is_not_looked_past(tmp_path: Path, 
     ],
 )
 def test_files_that_tell_nothing_of_images_are_left_alone(tmp_path: Path, name: str, content: str) -> None:
-    touch(tmp_path, "1.png", "2.png")
+    touch(tmp_path, "1.png", "day/2.png")
     (tmp_path / name).write_text(content, encoding="utf-8")
     assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
 
