@@ -221,8 +221,8 @@ def _in_json(saved: Any) -> Iterator[Outlined]:
             if isinstance(image, dict) and "regions" in image:
                 regions = image["regions"]  # a list, or by number
                 regions = regions.values() if isinstance(regions, dict) else regions
-                said = map(str, (image.get("file_attributes") or {}).values())
-                yield _outlined(image["filename"], None, map(_of_via, regions), said)
+                told = map(str, (image.get("file_attributes") or {}).values())
+                yield _outlined(image["filename"], None, map(_of_via, regions), told)
 
 
 def _in_xml(root: ElementTree.Element) -> Iterator[Outlined]:
