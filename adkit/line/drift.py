@@ -55,7 +55,8 @@ class DriftAlarm:
 
     def __init__(self, record: RunRecord, normal_scores: NDArray[np.float64], level: float) -> None:
         self._threshold, self._limit = record.threshold.value, -math.log10(level)
-        reference = [score for score in normal_scores.tolist() if score <= self._threshold]
+        # The threshold is one of the scores, and the highest of those that pass by how it was chosen, not by chance.
+        reference = sorted(score for score in normal_scores.tolist() if score <= self._threshold)[:-1]
         self._wealth = DriftMartingale(reference, upwards=record.calibration.leave_one_out)
         self._told = False
         drifted = record.updates and record.updates[-1].drift and not record.earlier_calibrations

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import count
+from types import SimpleNamespace
+
 import numpy as np
 
-from adkit.line.drift import DriftMartingale
+from adkit.line.drift import DriftAlarm, DriftMartingale
 
 
 def highest(martingale: DriftMartingale, scores: np.ndarray) -> float:
@@ -44,3 +47,12 @@ def test_the_wealth_is_a_fair_game() -> None:
         martingale = DriftMartingale(random.normal(size=5), upwards=True, seed=seed)
         ends.append(10 ** [martingale(score) for score in random.normal(size=8).tolist()][-1])
     assert abs(float(np.mean(ends)) - 1) < 4 * float(np.std(ends)) / 20
+
+
+def test_the_threshold_itself_is_not_among_the_scores_that_pass() -> None:
+    """It is the highest of them for certain: with three normal scores one line in twelve alarmed at 5 %."""
+    threshold, calibration = SimpleNamespace(value=3.0), SimpleNamespace(leave_one_out=False)
+    record = SimpleNamespace(threshold=threshold, calibration=calibration, updates=(), earlier_calibrations=())
+    alarm, martingale = DriftAlarm(record, np.array([5.0, 3, 1, 2, 4]), 0.01), DriftMartingale([1, 2], upwards=False)  # type: ignore[arg-type]
+    told = next(part for part in count() if alarm({"score": 2 + part / 1000, "part": part}))
+    assert told == next(part for part in count() if martingale(2 + part / 1000) >= 2)
