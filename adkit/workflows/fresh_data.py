@@ -11,7 +11,6 @@ from adkit.data.clips import at_steps, cut_into
 from adkit.data.fingerprints import content_hashes
 from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import AdkitError, DatasetError
-from adkit.interfaces import Progress
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import RunRecord
 from adkit.runs.store import Run
@@ -104,19 +103,6 @@ def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[lis
     return samples if record.segment_s is None else cut_into(samples, record.segment_s), found.notes
 
 
-def predict_normals(model: FittedModel, fresh: FreshNormals, *, skip_bad: bool, progress: Progress) -> Predictions:
-    """Return predictions for what is fresh, without the unreadable if `skip_bad`; raises FrameError, DatasetError."""
-
-    def note(sample: Sample, _: AdkitError) -> None:
-        if (name := str(sample.frame.path)) not in fresh.unreadable:
-            fresh.unreadable.append(name)
-
-    predictions = predict_all(model.method, model.view, fresh.samples, progress, "scoring", note if skip_bad else None)
-    if not predictions.ids:
-        raise DatasetError(f"none of the {fresh.unit}s of {fresh.named} can be read", hint="look at: adkit inspect")
-    return predictions
-
-
 @dataclass(frozen=True)
 class ScoredNormals:
     """Fresh normal data as a run scores it."""
@@ -128,9 +114,19 @@ class ScoredNormals:
 
 
 def score_normals(run: Run, workplace: Workplace, fresh: FreshNormals) -> ScoredNormals:
-    """Score what is fresh with the run's model, and compare it with the scores that set the threshold."""
-    model = workplace.model(run)
-    predictions = predict_normals(model, fresh, skip_bad=workplace.skip_bad, progress=workplace.progress)
+    """Score what is fresh with the run's model, and compare it with the scores that set the threshold.
+
+    Without the unreadable where the workplace says so; raises FrameError, and DatasetError where nothing is left.
+    """
+
+    def note(sample: Sample, _: AdkitError) -> None:
+        if (name := str(sample.frame.path)) not in fresh.unreadable:
+            fresh.unreadable.append(name)
+
+    model, on_bad = workplace.model(run), note if workplace.skip_bad else None
+    predictions = predict_all(model.method, model.view, fresh.samples, workplace.progress, "scoring", on_bad)
+    if not predictions.ids:
+        raise DatasetError(f"none of the {fresh.unit}s of {fresh.named} can be read", hint="look at: adkit inspect")
     scores, _ = unit_scores(sample_scores(predictions, model.scorer, run.record.smoothing_s), predictions.clips)
     drift = drift_test(model.normal_scores, scores, upwards_only=run.record.calibration.leave_one_out)
     return ScoredNormals(model, predictions, scores, drift)

@@ -11,7 +11,7 @@ from typing import Any
 from adkit.containment import plugin_code, returned
 from adkit.data.batches import FrameBatches
 from adkit.data.boxes import px
-from adkit.data.clips import are_stills, differ, frame_gap_s
+from adkit.data.clips import differ, frame_gap_s
 from adkit.data.view import MOST_STRETCH, View, usual_shape
 from adkit.errors import DatasetError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Workspace, calibrates_itself
@@ -20,9 +20,9 @@ from adkit.runs.record import FitSettings, LeftOut, Suspects
 from adkit.stats.calibration import unit_scores
 from adkit.stats.formatting import counted, verb
 from adkit.stats.segments import grouped
-from adkit.types import Batch, FitReport, Prediction
+from adkit.types import Batch, FitReport
 from adkit.workflows.looks import ClipLooks, named, of_clips
-from adkit.workflows.predict import of_images, pixels_of, predict_all
+from adkit.workflows.predict import left_one_out, pixels_of, predict_all
 from adkit.workflows.score import sample_scores
 from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together, training_data
@@ -87,7 +87,7 @@ def learn(
         if data[0].held_out:
             predictions = [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
         else:
-            predictions = _left_one_out(method, view, data)
+            predictions = left_one_out(method, view, [(one.learned, one.shapes) for one in data])
     if looks is not None:
         from adkit.nn.motion import LONGEST_SPAN_S  # loads torch
         from adkit.nn.moving import MOVING_CLIPS
@@ -206,24 +206,8 @@ def second_look(learned: Learned, progress: Progress) -> list[list[Predictions]]
     if not data[0].held_out:
         return []
     if calibrates_itself(class_of(method)):
-        return [_left_one_out(method, view, data)]
+        return [left_one_out(method, view, [(one.learned, one.shapes) for one in data])]
     return [[predict_all(method, view, one.learned, progress, "looking for suspects") for one in data]]
-
-
-def _left_one_out(method: Method[Any], view: View, data: Sequence[TrainingData]) -> list[Predictions]:
-    """Return, for each category, results on what was learned from, each image or clip as if it had not been."""
-    total = sum(len(one.learned) for one in data) * view.frames
-    prediction = method.calibration()
-    if prediction is None or len(prediction) != total:
-        found = "None" if prediction is None else f"{len(prediction)} results"
-        raise ValueError(f"{type(method).__name__}.calibration gave {found} for {total} frames")
-    parts, first = [], 0
-    for one in data:
-        own = slice(first, first + len(one.learned) * view.frames)
-        given = Prediction(*(None if part is None else part[own] for part in (prediction.maps, prediction.scores)))
-        parts.append(of_images(given, view, one.shapes, one.learned, stills=are_stills(one.learned)))
-        first = own.stop
-    return parts
 
 
 def why_kept(suspects: Suspects, out: int) -> str | None:

@@ -104,6 +104,26 @@ def of_images(
     return Predictions(ids, clips, maps, None if of_a_part else scores, times_s)
 
 
+def left_one_out(
+    method: Method[Any], view: View, groups: Sequence[tuple[Sequence[Sample], Sequence[Size]]]
+) -> list[Predictions]:
+    """Return, for each group of what was learned last, results as if each image (shapes beside them) or clip had not.
+
+    Raises ValueError where the method gives another number of them.
+    """
+    prediction, total = method.calibration(), sum(len(samples) for samples, _ in groups) * view.frames
+    if prediction is None or len(prediction) != total:
+        found = "None" if prediction is None else f"{len(prediction)} results"
+        raise ValueError(f"{type(method).__name__}.calibration gave {found} for {total} frames")
+    parts, first = [], 0
+    for samples, shapes in groups:
+        own = slice(first, first + len(samples) * view.frames)
+        given = Prediction(*(None if part is None else part[own] for part in (prediction.maps, prediction.scores)))
+        parts.append(of_images(given, view, shapes, samples, stills=are_stills(samples)))
+        first = own.stop
+    return parts
+
+
 def predict_all(
     method: Method[Any],
     view: View,

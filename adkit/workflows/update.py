@@ -31,7 +31,7 @@ from adkit.types import FitReport, Sample
 from adkit.workflows.audit import moved
 from adkit.workflows.fit import Basis, calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
-from adkit.workflows.predict import of_images
+from adkit.workflows.predict import left_one_out
 from adkit.workflows.score import FittedModel, Workplace, require_plugin, sample_scores
 
 FEEDBACK = "feedback"
@@ -235,10 +235,7 @@ def _learned_besides(
     with plugin_code(model.run.record.origin):
         assert isinstance(method, Updatable)
         report = method.update(FrameBatches(samples, view), progress, first=first, removed=removed)
-        prediction = method.calibration()
-        if prediction is None or len(prediction) != len(samples) * view.frames:
-            raise ValueError(f"{type(method).__name__}.calibration gave no results for what it learned besides")
-        return report, of_images(prediction, view, shapes, samples, stills=True)
+        return report, *left_one_out(method, view, [(samples, shapes)])
 
 
 def _flagged(before: ScoredNormals) -> dict[str, float]:

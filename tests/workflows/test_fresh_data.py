@@ -9,11 +9,10 @@ import pytest
 
 from adkit.data.fingerprints import content_hashes
 from adkit.errors import DatasetError, FrameError
-from adkit.interfaces import Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
-from adkit.workflows.fresh_data import fresh_normals, predict_normals
-from adkit.workflows.score import FittedModel, open_model
+from adkit.workflows.fresh_data import fresh_normals, score_normals
+from adkit.workflows.score import Workplace
 from tests.greys import METHODS, Greys, fit_greys, paint, usual_levels, with_methods
 
 
@@ -30,11 +29,6 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def run(registry: Registry, learned: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fit_greys(registry, Greys(learned), tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture
-def model(run: Run, registry: Registry) -> FittedModel:
-    return open_model(run, registry, device="cpu")
 
 
 @pytest.fixture
@@ -130,27 +124,27 @@ def damaged(path: Path) -> Path:
     return path
 
 
-def test_an_unreadable_image_is_refused_by_name(model: FittedModel, run: Run, fresh: list[Path]) -> None:
+def test_an_unreadable_image_is_refused_by_name(registry: Registry, run: Run, fresh: list[Path]) -> None:
     damaged(fresh[4])
     found = fresh_normals([str(fresh[0].parent)], seen_by(run), run.record)
     with pytest.raises(FrameError, match=r"004\.png"):
-        predict_normals(model, found, skip_bad=False, progress=Silent())
+        score_normals(run, Workplace(registry, device="cpu"), found)
 
 
-def test_unreadable_images_are_left_out_on_demand_and_noted(model: FittedModel, run: Run, fresh: list[Path]) -> None:
+def test_unreadable_images_are_left_out_on_demand_and_noted(registry: Registry, run: Run, fresh: list[Path]) -> None:
     bad = [damaged(fresh[number]) for number in (4, 7)]
     bad[1].write_bytes(b"")
     found = fresh_normals([str(fresh[0].parent)], seen_by(run), run.record)
-    predictions = predict_normals(model, found, skip_bad=True, progress=Silent())
+    predictions = score_normals(run, Workplace(registry, device="cpu", skip_bad=True), found).predictions
     assert predictions.ids == tuple(str(path) for path in fresh if path not in bad)
     assert found.unreadable == [str(path) for path in bad]
     assert found.notes() == [f"left out 2 images that cannot be read (the first: {bad[0]})"]
 
 
-def test_nothing_readable_is_refused(model: FittedModel, run: Run, fresh: list[Path]) -> None:
+def test_nothing_readable_is_refused(registry: Registry, run: Run, fresh: list[Path]) -> None:
     found = fresh_normals([str(damaged(fresh[4]))], seen_by(run), run.record)
     with pytest.raises(DatasetError, match=r"none of the images of .* can be read"):
-        predict_normals(model, found, skip_bad=True, progress=Silent())
+        score_normals(run, Workplace(registry, device="cpu", skip_bad=True), found)
 
 
 def test_files_that_cannot_be_opened_are_not_taken_for_copies_of_each_other(
@@ -163,9 +157,7 @@ def test_files_that_cannot_be_opened_are_not_taken_for_copies_of_each_other(
     assert found.copies == []
 
 
-def test_scores_are_those_of_the_method(model: FittedModel, run: Run, fresh: list[Path]) -> None:
+def test_scores_are_those_of_the_method(registry: Registry, run: Run, fresh: list[Path]) -> None:
     found = fresh_normals([str(fresh[0].parent)], seen_by(run), run.record)
-    predictions = predict_normals(model, found, skip_bad=False, progress=Silent())
-    assert predictions.scores is not None
-    scored = [result.score for result in model.score([fresh[0].parent])]
-    assert predictions.scores.tolist() == scored
+    scored = score_normals(run, Workplace(registry, device="cpu"), found)
+    assert scored.scores.tolist() == [result.score for result in scored.model.score([fresh[0].parent])]
