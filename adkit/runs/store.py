@@ -33,7 +33,7 @@ from adkit.errors import OptionError, RunError, said
 from adkit.files.atomic import checksum, is_folder, plain_name, storage_faults, whole_folder, write_whole
 from adkit.files.documents import read_json, signed, take_signature
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import FORMAT, LATEST, UNTRUSTED, CalibrationRecord, FileRecord, RunRecord, SeenData
+from adkit.runs.record import FORMAT, LATEST, UNTRUSTED, CalibrationRecord, FileRecord, FitSettings, RunRecord, SeenData
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -187,11 +187,11 @@ def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{path.stem}-{number}{path.suffix}"
 
 
-def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:
+def new_run_id(root: Path, settings: FitSettings, spec: str, now: datetime | None = None) -> str:
     """Return a name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
     now = now or datetime.now(UTC)
-    plain = plain_name(category).strip("-.")[:LONGEST_CATEGORY]
-    return free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain or 'data'}")
+    plain = plain_name(settings.name or Path(spec.partition(":")[2]).name).strip("-.")[:LONGEST_CATEGORY]
+    return free_name(root, f"{now:%Y%m%d-%H%M%S}-{settings.method}-{plain or 'data'}")
 
 
 def open_run(folder: Path) -> Run:

@@ -145,7 +145,7 @@ def _begun(
 ) -> Unfinished:
     categories = [
         BegunCategory(
-            id=new_run_id(runs_root, settings.method, settings.name or Path(one.dataset.spec.partition(":")[2]).name),
+            id=new_run_id(runs_root, settings, one.dataset.spec),
             dataset=one.dataset.spec,
             root=str(one.dataset.root) if one.dataset.root else None,
             images=len(one.hashes),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -115,7 +114,7 @@ def _next_record(
     removed = [LeftOut(name=one, score=None, why="taken out later") for one in taught.removed]
     return record.model_copy(
         update={
-            "id": new_run_id(root, record.method, record.settings.name or Path(record.dataset.partition(":")[2]).name),
+            "id": new_run_id(root, record.settings, record.dataset),
             "created": taught.created,
             "device": model.method.device,
             "train_count": record.train_count + taught.images - len(taught.removed),
@@ -235,7 +234,8 @@ def _learned_besides(
     with plugin_code(model.run.record.origin):
         assert isinstance(method, Updatable)
         report = method.update(FrameBatches(samples, view), progress, first=first, removed=removed)
-        return report, *left_one_out(method, view, [(samples, shapes)])
+        (besides,) = left_one_out(method, view, [(samples, shapes)])
+        return report, besides
 
 
 def _flagged(before: ScoredNormals) -> dict[str, float]:

@@ -451,13 +451,13 @@ def test_without_a_run_of_the_method_it_is_named(three_runs: Path) -> None:
     ],
 )
 def test_a_run_is_named_by_time_method_and_category(tmp_path: Path, category: str, expected: str) -> None:
-    assert new_run_id(tmp_path, "patchknn", category, NOON) == expected
+    assert new_run_id(tmp_path, FitSettings(method="patchknn"), f"folder:{category}", NOON) == expected
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
     names = []
     for _ in range(3):
-        names.append(new_run_id(tmp_path, "patchknn", "bottle", NOON))
+        names.append(new_run_id(tmp_path, FitSettings(method="patchknn"), "mvtec:bottle", NOON))
         (tmp_path / names[-1]).mkdir()
     stem = "20261121-120000-patchknn-bottle"
     assert names == [stem, f"{stem}-2", f"{stem}-3"]
@@ -531,7 +531,7 @@ def test_a_name_that_is_too_long_is_no_run(three_runs: Path) -> None:
 
 
 def test_a_long_category_is_cut(tmp_path: Path) -> None:
-    assert saved(tmp_path, new_run_id(tmp_path, "patchknn", "ü" * 250, NOON)).is_dir()
+    assert saved(tmp_path, new_run_id(tmp_path, FitSettings(method="patchknn"), f"folder:{'ü' * 250}", NOON)).is_dir()
 
 
 def test_names_of_any_bytes_come_back(tmp_path: Path) -> None:
