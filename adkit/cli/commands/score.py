@@ -124,7 +124,7 @@ def score(
 
     to = destination(format_, output)
     if (Path(run) / EXPORTED).is_file():
-        _judge_by_export(context, to)
+        _fail_where_asked(fail_on_anomaly, _judge_by_export(context, to))
         return
     registry, spans = o.loaded_registry(), parse_spans(learn or [])
     opened = _opened(context, registry, learns=bool(spans))
@@ -192,12 +192,12 @@ def _opened(context: typer.Context, registry: Registry, *, learns: bool) -> Run 
     return o.opened_run(context.params["run"], context.params["runs"], method=method)
 
 
-def _judge_by_export(context: typer.Context, to: Destination) -> None:
+def _judge_by_export(context: typer.Context, to: Destination) -> bool:
+    """Score by an exported model, and say whether anything is anomalous."""
     from adkit.cli.scoring import StillScorer
 
     given = context.params
     o.refuse_given(context, _OF_RUNS, f"needs a run, and {given['run']} is an export")
     decisions = o.decisions_of(given["look"], given["max_false_share"])
     scoring = StillScorer(to, decisions, given["skip_bad"], given["resume"])
-    found_any = scoring.score_exported(Path(given["run"]), given["files"])
-    _fail_where_asked(given["fail_on_anomaly"], found_any)
+    return scoring.score_exported(Path(given["run"]), given["files"])
