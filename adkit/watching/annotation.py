@@ -113,8 +113,7 @@ class ScoreStrip:
         highest = max((score for _, score in self._points), default=-math.inf)  # the scale does not cut it off
         for value, dash_px, name, below_px in self._levels:
             level = int(self._y(value, highest))
-            for x in range(0, self.width, 10):
-                strip[level, x : x + dash_px] = RED
+            strip[level, np.arange(self.width) % 10 < dash_px] = RED
             write(strip, self._right, level + below_px, name, _TEXT, RED)
         line = [(self._x(time, start_s), self._y(score, highest)) for time, score in self._points]
         fine = np.round(np.array(line, np.float64).reshape(-1, 1, 2) * (1 << _FINE)).astype(np.int32)
@@ -226,10 +225,6 @@ class Annotator:
         self._video: VideoWriter | None = None
         self._last: FrameResult | None = None
 
-    def panel_of(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Return (height, width) in px at which the frames of a clip of this shape are to be given to `draw`."""
-        return panel_size(shape, overlay=self._overlay)
-
     def judged(self, result: FrameResult) -> None:
         """Take what the method says of the frame that is drawn next."""
         self._last = result
@@ -237,7 +232,7 @@ class Annotator:
             self._sheet.strip.add(result.time_s, result.score, learned=result.learned)
 
     def draw(self, pixels: Pixels, time_s: float, event: Event | None) -> None:
-        """Draw the clip's next frame, RGB at a panel's size, with the event that is under way in the strip."""
+        """Draw the clip's next frame, RGB of its `panel_size`, with the event that is under way in the strip."""
         last = self._last
         if self._sheet is None or self._video is None:
             scale, scores = self._how

@@ -7,6 +7,7 @@ when the method cannot follow, and counted.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from adkit.data.prefetch import ahead
 from adkit.data.spans import learned_spans
 from adkit.drawing.overlay import Scale, faded
 from adkit.errors import AdkitError, FrameError, StorageError
-from adkit.watching.annotation import Annotator, ScoreScale
+from adkit.watching.annotation import Annotator, ScoreScale, panel_size
 from adkit.watching.events import MERGE_GAP_S, MIN_DURATION_S, Event, EventFinder, EventRules, Moment, release_level
 from adkit.workflows.score import FittedModel, FrameResult, sample_scores
 
@@ -111,7 +112,7 @@ class Watch:
 
     def __iter__(self) -> Iterator[FrameResult]:
         live = self.clip.live
-        of_video = self._annotator.panel_of if self._annotator else None
+        of_video = partial(panel_size, overlay=self.settings.overlay) if self._annotator else None
         panel_of = (lambda shape: shape) if self.settings.pictures else of_video
         step_s = self.model.run.record.step_s
         decoded = self.source.frames(self.model.view, self.settings.every, step_s, panel_of)
