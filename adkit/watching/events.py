@@ -141,7 +141,7 @@ class EventFinder:
         if current is not None and current.end_s is not None:
             gap_s = moment.time_s - current.end_s
             if gap_s >= self.rules.merge_gap_s:
-                settled += self._end()
+                settled += self._end(current)
                 current = None
             elif above:
                 current.resume()
@@ -157,7 +157,7 @@ class EventFinder:
         else:
             current.take(moment)
         self._pending.append(moment)
-        return settled + self._confirm()
+        return settled + self._confirm(current)
 
     def finish(self, end_s: float | None = None) -> list[Settled]:
         """End the clip, return frames not settled; the last is shown until `end_s`, None: as long as the one before."""
@@ -166,8 +166,7 @@ class EventFinder:
             if current.end_s is None:
                 assert self._last_s is not None
                 current.end_s = self._last_s + self._step_s if end_s is None else end_s
-            settled = self._confirm()
-            settled += self._end()
+            settled = self._confirm(current) + self._end(current)
         self._last_s, self._step_s = None, 0.0
         return settled
 
@@ -176,10 +175,8 @@ class EventFinder:
         finished, self._finished = self._finished, []
         return finished
 
-    def _confirm(self) -> list[Settled]:
+    def _confirm(self, current: _Open) -> list[Settled]:
         """Give the open event a number once it lasts long enough, and settle the frames that are surely part of it."""
-        current = self._open
-        assert current is not None
         assert self._last_s is not None
         known_s = self._last_s if current.end_s is None else current.end_s
         if current.number is None and known_s - current.start.time_s >= self.rules.min_duration_s:
@@ -191,9 +188,7 @@ class EventFinder:
         settled, self._pending = self._pending[:sure], self._pending[sure:]
         return [(moment, current.number) for moment in settled]
 
-    def _end(self) -> list[Settled]:
-        current = self._open
-        assert current is not None
+    def _end(self, current: _Open) -> list[Settled]:
         assert current.end_s is not None
         if current.number is not None:
             self._finished.append(current.event(current.number, current.end_s))
