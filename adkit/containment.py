@@ -2,12 +2,12 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from adkit.errors import AdkitError, PluginError
+from adkit.errors import AdkitError, DatasetError, PluginError, brief
 
 Kind = TypeVar("Kind")
 _NOTE = "raised in "
@@ -52,6 +52,17 @@ def returned(value: object, kind: type[Kind], by: str) -> Kind:
     if not isinstance(value, kind):
         raise TypeError(f"{by} returned {type(value).__name__}, not {kind.__name__}")
     return value
+
+
+def list_of(
+    kind: type[Kind], given: object, by: str, odd_in: Callable[[Sequence[Kind]], str | None] = lambda _: None
+) -> list[Kind]:
+    """Return a list of what a dataset gave; raises DatasetError for another one, or what is `odd_in` it."""
+    found: list[Any] = list(given) if isinstance(given, Iterable) else [given]
+    others = (f"a list of {kind.__name__} was expected, got {brief(one)}" for one in found if not isinstance(one, kind))
+    if odd := next(others, None) or odd_in(found):
+        raise DatasetError(f"{by}: {odd}", hint="tell the author of the plugin; it is no fault of the data")
+    return found
 
 
 def is_of_plugin(error: Exception) -> bool:

@@ -15,8 +15,8 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
-from adkit.containment import plugin_code
-from adkit.errors import DatasetError, OptionError, PluginError, brief
+from adkit.containment import list_of, plugin_code
+from adkit.errors import OptionError, PluginError, brief
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,12 +194,10 @@ def sees_motion(method: type[Method[Any]]) -> bool:
 def _listed(samples: Callable[[Any, Split], Iterable[Sample]]) -> Any:
     @wraps(samples)
     def listed(dataset: Any, split: Split) -> list[Sample]:
-        given: Any = samples(dataset, split)
-        found = list(given) if isinstance(given, Iterable) else [given]
-        if odd := _odd_sample(found):
-            told = f"samples({split!r}) of {type(dataset).__name__}: {odd}"
-            raise DatasetError(told, hint="tell the author of the plugin; it is no fault of the data")
-        return found
+        from adkit.types import Sample
+
+        by = f"samples({split!r}) of {type(dataset).__name__}"
+        return list_of(Sample, samples(dataset, split), by, _odd_sample)
 
     return listed
 
@@ -207,24 +205,16 @@ def _listed(samples: Callable[[Any, Split], Iterable[Sample]]) -> Any:
 def _selected(select: Callable[[Any, str, Path | None], Iterable[Dataset]]) -> Any:
     @wraps(select)
     def selected(cls: Any, selection: str, root: Path | None) -> list[Dataset]:
-        given: Any = select(cls, selection, root)
-        found = list(given) if isinstance(given, Iterable) else [given]
-        if odd := [one for one in found if not isinstance(one, Dataset)]:
-            told = f"select({selection!r}) of {cls.__name__}: a list of Dataset was expected, got {brief(odd[0])}"
-            raise DatasetError(told, hint="tell the author of the plugin; it is no fault of the data")
-        return found
+        by = f"select({selection!r}) of {cls.__name__}"
+        return list_of(Dataset, select(cls, selection, root), by)  # type: ignore[type-abstract]
 
     return selected
 
 
-def _odd_sample(samples: Sequence[Any]) -> str | None:
+def _odd_sample(samples: Sequence[Sample]) -> str | None:
     """Say what no command could use among what a dataset gives; None: nothing."""
-    from adkit.types import Sample
-
     ids = set[str]()
     for sample in samples:
-        if not isinstance(sample, Sample):
-            return f"a list of Sample was expected, got {brief(sample)}"
         if not all(isinstance(frame.path, Path) for frame in (sample.frame, sample.mask) if frame):
             return f"the paths of {sample.id} are texts, and pathlib.Path was expected"
         if sample.id in ids:

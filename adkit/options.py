@@ -40,7 +40,7 @@ class Options(BaseModel):
                 with suppress(ValidationError):
                     return validated([part.strip() for part in value.split(",")] if value else [])
                 with suppress(ValidationError, ValueError):
-                    return validated(json.loads(value))
+                    return validated(json.loads(value) if value.startswith("{") else value)
             raise
 
     def sized(self, shape: tuple[int, int]) -> Self:

@@ -24,7 +24,8 @@ from adkit.data.folder_names import (
     split_of,
 )
 from adkit.data.images import is_drawn_by_adkit, is_image
-from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
+from adkit.data.mask_files import MaskFiles, may_be_mask
+from adkit.data.mask_names import Inside
 from adkit.data.outlines import OUTLINE_SUFFIXES
 from adkit.data.video import is_video
 from adkit.errors import DatasetError

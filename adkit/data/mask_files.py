@@ -8,16 +8,12 @@ found by the image's name, with or without such a word; the folders above it mus
 Several masks of an image, numbered or in a folder of its name (MVTec LOCO), are united.
 """
 
-import os
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from adkit.data.folder_names import (
-    composed,
     is_mask_folder,
     judges,
     mask_of,
@@ -27,17 +23,15 @@ from adkit.data.folder_names import (
     without_picture,
 )
 from adkit.data.images import frame_shape, has_few_values, is_black, is_image, read_mask
-from adkit.data.outlines import file_name, is_outlined, is_outlines, outlined_in, outlines_of
+from adkit.data.mask_names import MOST_FOLDERS, Inside, folders_of_masks, masks_among, masks_beside, stem_of
+from adkit.data.outline_formats import file_name
+from adkit.data.outlines import is_outlined, is_outlines, outlined_in, outlines_of
 from adkit.errors import DatasetError, FrameError
 from adkit.stats.formatting import counted, listed, verb
 from adkit.stats.segments import grouped
 from adkit.types import FrameRef
 
-Inside = tuple[str, ...]  # where a file lies: its path from the folder that is read, in parts
-
-_PARTS = re.compile(r"(?<=\d)(?=\D)|(?<=\D)(?=\d)|(?=[\W_])|(?<=[\W_])")  # where a name may end within another
 _REPAIR = "save it again with the tool that made it; or move it away"
-_MOST_FOLDERS = 50  # more are of parts or days, and would take long
 _LAST = ("object", "visualization", "viz", "vis")  # drawn for people, or numbered by object: others are better
 
 
@@ -80,8 +74,8 @@ class MaskFiles:
         masks, unread = list[tuple[Inside, Path]](), list[tuple[Inside, Path]]()
         for above, paths in others.items():
             of_masks = any(map(is_mask_folder, above))
-            named = set(paths) if of_masks else _masks_among(paths)
-            beside = _masks_beside([one for one in paths if is_image(one) and one not in named])
+            named = set(paths) if of_masks else masks_among(paths)
+            beside = masks_beside([one for one in paths if is_image(one) and one not in named])
             for path in paths:
                 if is_outlines(path):
                     for ref, name in outlined_in(path):
@@ -95,16 +89,16 @@ class MaskFiles:
                     self._add(above, FrameRef(path), beside[path].name, part=True)
                 else:
                     self.images.append(((*above, path.name), path))
-        of_others = _folders_of_masks(self.images)
+        of_others = folders_of_masks(self.images)
         for inside, path in self.images:
             for place, owner in of_others.get(inside[:-1], {}).items():
-                self._add(inside[:-1], FrameRef(path), owner.get(_stem(inside), ""), beside=place)
+                self._add(inside[:-1], FrameRef(path), owner.get(stem_of(inside), ""), beside=place)
         self._by_content += ["/".join(inside) for inside, _ in self.images if inside[:-1] in of_others]
         self.images = [(inside, path) for inside, path in self.images if inside[:-1] not in of_others]
         self._paths = dict(self.images)
-        stems = set(map(_stem, self._paths)) if masks or unread else set()
+        stems = set(map(stem_of, self._paths)) if masks or unread else set()
         self.unused |= {
-            FrameRef(path): "/".join((*above, path.name)) for above, path in unread if _stem((path.name,)) in stems
+            FrameRef(path): "/".join((*above, path.name)) for above, path in unread if stem_of((path.name,)) in stems
         }
         for above, path in masks:
             self._add(above, FrameRef(path), stems=stems)
@@ -135,7 +129,7 @@ class MaskFiles:
         # "defect_masks" may be beside "NG".
         kinds = [one for one in over if not (is_mask_folder(one) and judges(without_mask(one)))]
         *folders, _ = of.replace("\\", "/").split("/")
-        stem = _stem((file_name(of) if of else path.name,))
+        stem = stem_of((file_name(of) if of else path.name,))
         wholes = [(*one, *folders[depth:]) for one in (over, kinds) for depth in range(len(folders) + 1)]
         wholes += [whole[depth:] for whole in wholes for depth in range(len(whole) + 1) if apart]
         names = dict(filter(None, [(stem, part), mask_of(stem), (file_name(of).lower(), False)]))
@@ -157,7 +151,7 @@ class MaskFiles:
         if not self._masks:
             return {}, empty
         bad = [inside for inside, anomalous in images if anomalous]
-        names = grouped((inside for inside, anomalous in images if anomalous is not False), _stem)
+        names = grouped((inside for inside, anomalous in images if anomalous is not False), stem_of)
         found = {inside: mask for inside in bad if (mask := self._find(inside, names))}
         self._anomalous, self._lacking = len(bad), ["/".join(inside) for inside in bad if inside not in found]
         marked = []
@@ -188,7 +182,7 @@ class MaskFiles:
 
     def _find(self, inside: Inside, names: Mapping[str, Sequence[Inside]]) -> FrameRef | None:
         """Return the mask of an image; `names` are those that are anomalous or in doubt, by their stems."""
-        place, stem, splits = _place(inside[:-1]), _stem(inside), _splits(inside[:-1])
+        place, stem, splits = _place(inside[:-1]), stem_of(inside), _splits(inside[:-1])
         used: dict[FrameRef, None] = {}
         for name in dict.fromkeys((stem, inside[-1].lower(), f"{stem}/", without_picture(stem))):
             for mask in self._masks.get(name, ()):
@@ -229,7 +223,7 @@ class MaskFiles:
         So may images that hold as few values as masks, where those of other folders do not.
         """
         places = grouped(self.images, lambda one: one[0][:-1])
-        ends = {place: (of[0][1], of[-1][1]) for place, of in places.items() if len(places) <= _MOST_FOLDERS}
+        ends = {place: (of[0][1], of[-1][1]) for place, of in places.items() if len(places) <= MOST_FOLDERS}
         few = [place for place, paths in ends.items() if all(has_few_values(path) for path in paths)]
         if 0 < len(few) < len(ends) and not is_black(FrameRef(ends[few[0]][0])):
             name = "/".join(few[0]) or "the folder itself"
@@ -315,74 +309,6 @@ def marks_any(mask: FrameRef, image: Path) -> bool | None:
     return bool(read_mask(mask, frame_shape(FrameRef(image))).any())
 
 
-def _masks_among(paths: Sequence[Path]) -> set[Path]:
-    """Return the masks among the files of a folder by their names, or by what they hold where two have one name."""
-    by_stem = grouped(filter(is_image, paths), lambda path: _stem((path.name,)))
-    masked = {stem: of[0] for stem in by_stem if (of := mask_of(stem))}
-    stems = by_stem.keys() | set(map(without_picture, by_stem) if masked else ())
-    found = {path for stem, of in masked.items() if of in stems for path in by_stem[stem]}
-    for pair in by_stem.values():
-        few = {path for path in pair if has_few_values(path)} if len(pair) > 1 else set[Path]()
-        if len(few) < len(pair):
-            found |= few
-    return found
-
-
-def _folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, dict[Inside, dict[str, str]]]:
-    """Return the folders whose images are masks of those elsewhere, and where those may be, with their names by stems.
-
-    Names are the same, or that of a mask begins or ends with its image's. Of those that two folders share, the first
-    and the last are looked at; "test_lab" is rather of "test_img".
-    """
-    by_place = grouped(images, lambda one: one[0][:-1])
-    places = {place: {_stem(inside): path for inside, path in of} for place, of in by_place.items()}
-    few, found, dark = cache(has_few_values), dict[Inside, dict[Inside, dict[str, str]]](), set[Inside]()
-    for place, marks in places.items() if len(places) <= _MOST_FOLDERS else ():
-        near: dict[int, dict[Inside, dict[str, str]]] = defaultdict(dict)
-        for other, owners in places.items() if few(next(iter(marks.values()))) else ():
-            owned = {} if other == place else {stem: of for stem in sorted(marks) if (of := _owner(stem, owners))}
-            ends = [*owned][:1] + [*owned][-1:] if 2 * len(owned) >= len(marks) else []
-            if ends and all(few(marks[stem]) and not few(owners[owned[stem]]) for stem in ends):
-                names = {stem: owners[of].name for stem, of in owned.items()}
-                near[len(_words(place) & _words(other))][other] = names
-        if near:
-            found[place] = near[max(near)]
-            if all(is_black(FrameRef(path)) for path in marks.values()):
-                dark.add(place)
-    # Black images alone may be those of a dark camera: masks that mark nothing lie beside some that do.
-    marking = {place[:-1] for place in found.keys() - dark}
-    return {place: of for place, of in found.items() if place not in dark or place[:-1] in marking}
-
-
-def _owner(stem: str, images: Collection[str]) -> str | None:
-    """Return the one of the images' stems that a mask's is, or else the longest with which it begins or ends."""
-    if stem in images:
-        return stem
-    cuts = [cut.start() for cut in _PARTS.finditer(stem)]
-    return max((part for cut in cuts for part in (stem[:cut], stem[cut:]) if part in images), key=len, default=None)
-
-
-def _words(place: Inside) -> set[str]:
-    return set(re.findall(r"[^\W_]+", "/".join(place).lower()))
-
-
-def _masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
-    """Return the masks among the images of a folder that have names such as "003_spot" or "spot3", each with its image.
-
-    Names that differ from their image's alike are judged together, by the first and the last: all would take long.
-    """
-    by_stem = {_stem((path.name,)): path for path in images}
-    alike: dict[str, list[tuple[Path, Path]]] = defaultdict(list)
-    for stem, path in by_stem.items():
-        if owner := _owner(stem, by_stem.keys() - {stem}):
-            alike[stem.replace(owner, "/", 1)].append((path, by_stem[owner]))
-    masks: dict[Path, Path] = {}
-    for pairs in alike.values():
-        if all(has_few_values(path) and not has_few_values(owner) for path, owner in (pairs[0], pairs[-1])):
-            masks.update(pairs)
-    return masks
-
-
 def _place(above: Iterable[str]) -> Inside:
     """Return the folders that tell of what an image is, in small letters."""
     return tuple(name for name in map(without_mask, above) if name)
@@ -401,10 +327,6 @@ def _lies_within(place: Inside, above: Inside) -> bool:
     """Say whether the folders of a mask are all among those of the image, in their order."""
     rest = iter(above)
     return all(name in rest for name in place)
-
-
-def _stem(inside: Inside) -> str:
-    return composed(os.path.splitext(inside[-1])[0])  # noqa: PTH122 (paths are slow)
 
 
 def _rank(mask: _Mask) -> tuple[int, bool, bool, bool, bool]:

@@ -26,7 +26,8 @@ from adkit.data.folder_names import ANOMALY, GOOD, file_says, says, split_of
 from adkit.data.images import is_image
 from adkit.data.layouts import Placed
 from adkit.data.mask_files import marks_any, mask_at
-from adkit.data.outlines import called_bad_in, is_outlines, without_upload
+from adkit.data.outline_formats import without_upload
+from adkit.data.outlines import called_bad_in, is_outlines
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
 

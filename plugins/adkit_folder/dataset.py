@@ -23,7 +23,8 @@ from adkit.data.folder_names import GOOD, NORMAL_NAMES, is_mask_folder, says, sp
 from adkit.data.images import by_page
 from adkit.data.layouts import Contents, Placed, told_kinds
 from adkit.data.locations import OwnFolder
-from adkit.data.mask_files import Inside, may_be_mask
+from adkit.data.mask_files import may_be_mask
+from adkit.data.mask_names import Inside
 from adkit.data.tables import LABEL_SUFFIXES, TABLE_HINT, judges_any
 
 _MOST_NAMES = 5

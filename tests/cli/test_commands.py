@@ -637,7 +637,7 @@ def test_inspect_says_what_looks_wrong(parts_root: Path, tmp_path: Path) -> None
         "0 bytes",
         "smaller than 32 px",
         "one colour",
-        "no mask",
+        "without a mask",
     ):
         assert expected in findings, expected
 
