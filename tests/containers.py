@@ -110,6 +110,7 @@ def write_container(
         stream = container.add_stream(codec, rate=RATE, options=options)
         stream.height, stream.width = SIZE
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.thread_count = 1  # several write other bytes on a busy machine: cuts fall elsewhere
         tick = Fraction(1, 1000 if times_s else RATE)
         stream.codec_context.time_base = tick
         if turned:
