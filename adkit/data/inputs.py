@@ -116,7 +116,7 @@ def _named(argument: str, of_clips: bool, notes: list[str], hint: str) -> Iterat
         pictures = MaskFiles((contents.inside(file), file) for file in contents.files if is_image(file)).images
         left_out = {*filter(is_image, contents.files)} - {file for _, file in pictures}
         if left_out:
-            contents.passed["masks"] = sorted(left_out)
+            contents.passed["mask{s}"] = sorted(left_out)
         told = contents.notes(lambda file: is_image(file) or is_moving(file))
         notes += told
         yield from _in_folder(path, [file for file in contents.files if file not in left_out], of_clips, told)

@@ -233,6 +233,9 @@ class MaskFiles:
             )
             raise DatasetError(told, hint=hint)
         if marking := [ref for ref in self.unused if not _is_empty(ref)]:
+            if fault := _fault_of(marking[0]):
+                told = f"a file beside the images of {folder} may mark what is wrong, and cannot be read: {fault}"
+                raise DatasetError(told, hint=_REPAIR)
             raise DatasetError(
                 f"masks lie beside the images of {folder} ({len(marking)}, the first: {marking[0].path.name}), so that "
                 "not all are good",

@@ -31,7 +31,8 @@ OUTLINE_SUFFIXES = (".json", ".xml", ".txt")
 
 _HEAD_BYTES = 4096
 _BEGINNING = re.compile(
-    rb'"(?:shapes|images|annotations|categories|regions|_via_settings|objects|imageData)"|<annotations?[\s>]'
+    rb'"(?:shapes|images|annotations|categories|regions|objects)"\s*:\s*[\[{]|"(?:_via_settings|imageData)"'
+    rb"|<annotations?[\s>]"
 )
 _OF_LABELME, _NOTHING = b'"shapes"', re.compile(rb'"shapes"\s*:\s*\[\s*\]')
 _FLAGGED = re.compile(rb'"flags"\s*:\s*\{[^}]*\btrue\b')

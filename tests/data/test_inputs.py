@@ -124,7 +124,7 @@ def test_masks_in_a_folder_are_not_scored(tmp_path: Path) -> None:
         Image.new("L", (8, 8), 0).save(tmp_path / name)
     found = find_inputs([str(tmp_path)])
     assert [sample.frame.path.name for sample in found.stills] == ["1.png", "2.png"]
-    assert found.notes == [f"left out in {tmp_path}: 1 masks (Label/2_label.png)"]
+    assert found.notes == [f"left out in {tmp_path}: 1 mask (Label/2_label.png)"]
     require_good_inputs([str(tmp_path)], found)  # it marks nothing
     Image.new("L", (8, 8), 255).save(tmp_path / "Label" / "2_label.png")
     with pytest.raises(DatasetError, match=r"masks lie beside the images of .* \(1, the first: 2_label.png\)"):

@@ -307,8 +307,16 @@ def test_what_cannot_be_read_is_told_and_never_good(tmp_path: Path) -> None:
     (tmp_path / "project-1.json").unlink()
     touched(tmp_path, "flat/images/1.png", "flat/images/2.png")
     written(tmp_path / "flat" / "labels" / "2.txt", "tear 0.0 0 0.0 30 10 50 20\n")
-    with pytest.raises(DatasetError, match=r"\(1, the first: 2.txt\), so that not all are good"):
+    with pytest.raises(DatasetError, match=r"may mark what is wrong, and cannot be read: .*2.txt") as caught:
         Folder(tmp_path / "flat", "x", tmp_path)
+    assert caught.value.hint == "save it again with the tool that made it; or move it away"
+
+
+@pytest.mark.parametrize("told", [{"images": 12, "objects": "screws"}, {"categories": None, "name": "1.png"}])
+def test_what_a_program_notes_beside_images_is_no_file_of_outlines(told: dict[str, Any], tmp_path: Path) -> None:
+    touched(tmp_path, "1.png", "2.png")
+    written(tmp_path / "config.json", told)
+    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
 
 
 def test_who_is_called_good_is_not_outlined_as_bad(tmp_path: Path) -> None:
