@@ -42,9 +42,10 @@ def folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, dict
     few, found, dark = cache(has_few_values), dict[Inside, dict[Inside, dict[str, str]]](), set[Inside]()
     for place, marks in places.items() if len(places) <= MOST_FOLDERS else ():
         near: dict[int, dict[Inside, dict[str, str]]] = defaultdict(dict)
-        for other, owners in places.items() if few(next(iter(marks.values()))) else ():
+        for other in [one for one in places if one != place] if few(next(iter(marks.values()))) else ():
+            owners = places[other]
             found_in = ((stem, stem if stem in owners else _within(stem, owners)) for stem in sorted(marks))
-            owned = {stem: of for stem, of in found_in if of and other != place}
+            owned = {stem: of for stem, of in found_in if of}
             ends = [*owned][:1] + [*owned][-1:] if 2 * len(owned) >= len(marks) else []
             if ends and all(few(marks[stem]) and not few(owners[owned[stem]]) for stem in ends):
                 names = {stem: owners[of].name for stem, of in owned.items()}

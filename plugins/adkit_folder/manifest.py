@@ -45,6 +45,6 @@ class Manifest(OwnFolder):
         for one in self._placed:
             splits[self._groups[one.path]].add(one.split)
         if both := [group for group, found in splits.items() if len(found) > 1]:
-            count = f"{counted(len(both), 'group', 'are')}"
+            count = counted(len(both), "group", "are")
             lines.append(f"{count} in both training and test: results look too good: {both[0]}")
         return lines
