@@ -14,13 +14,15 @@ from adkit.ui.faults import listen
 from adkit.ui.inspect_tab import Turns, about_run, choice_of_runs, inspect_tab
 from adkit.ui.jobs import Jobs, act, panel
 from adkit.ui.markup import text_of
-from adkit.ui.results_tab import results_tab
+from adkit.ui.results_tab import IN_TURN, results_tab
 from adkit.ui.safety import named_folder
 from adkit.ui.scoring import Judges
 from adkit.ui.train_tab import train_tab
 
 TICK_S = 1.0
 """How often the page looks how far its jobs are."""
+FETCH_S = 2.0
+"""How long an answer that the library left behind may be missing."""
 TOP = '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>'
 _SHOWN = {"report": "run", "results": "run", "comparison": "comparison"}
 """What the cards of jobs ask Results to show, and the kind of that."""
@@ -75,7 +77,10 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         loaded = on(page.load, load, run, [run, about], queue=False)
         on(loaded.then, lambda: opened(), None, None, queue=False)
         # By the queue, as all that may have something to tell: a notice does not arrive otherwise.
-        on(page.load, show_linked, None, results.shown, show_progress="hidden")
+        on(page.load, show_linked, None, results.shown, show_progress="hidden", concurrency_id=IN_TURN)
+        # The library's server ends a stream of answers that has nothing more to say; what the browser asks just then
+        # waits for a stream that nobody opens, until something else is asked by the queue.
+        on(gr.Timer(FETCH_S).tick, lambda: None, None, None, show_progress="hidden", trigger_mode="multiple")
         on(clock.tick, tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden")
         pressed = [trainings, results.jobs, tabs, run, *results.shown]
         for listed in (trainings, results.jobs):

@@ -24,6 +24,8 @@ from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings
 from adkit.ui.train_tab import data_choice
 
+IN_TURN = "results"
+"""Whoever draws the list knows what is chosen by then: they are answered one after the other."""
 MOST_SEEDS = 10
 Chosen = tuple[Literal["run", "comparison"], str] | None
 """What is shown: ("run", its id), ("comparison", its name), or nothing."""
@@ -94,8 +96,8 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
             delete_folder(folder_of(settings, *what))
         return show(None)
 
-    on(tab.select, lambda what: _tables(settings, what), chosen, runs)
-    on(runs.click, choose, None, shown)
+    on(tab.select, lambda what: _tables(settings, what), chosen, runs, concurrency_id=IN_TURN, concurrency_limit=1)
+    on(runs.click, choose, None, shown, concurrency_id=IN_TURN)
     on(report.click, open_report, chosen, [page, working])
     on(yes.click, really_delete, chosen, shown)
     return ResultsTab(working, inspect, chosen, show, shown)

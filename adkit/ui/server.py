@@ -17,6 +17,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -109,7 +110,13 @@ class Server:
             answer = HTMLResponse(text_of("splash.html"))
         else:
             answer = PlainTextResponse("not ready yet", 503)
-        await answer(scope, receive, send)
+        try:
+            await answer(scope, receive, send)
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, HTTPException):
+                raise
+            # The page's library refuses, in the midst of it, a stream of answers of a browser that has gone.
+            await send({"type": "http.response.body"})
 
     def page(self) -> FastAPI:
         """Build the page as an application; loads its library."""

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -60,10 +60,10 @@ class Server:
         return (self.runs.parent / "server.log").read_text()
 
 
-def start(folder: Path, *options: str) -> Server:
+def start(folder: Path, *options: str, program: Sequence[str] = ("-m", "adkit")) -> Server:
     """`adkit ui`, as soon as it answers."""
     log = (folder / "server.log").open("w")
-    command = [sys.executable, "-m", "adkit", "ui", "--no-browser", "--port", "0", "--device", "cpu", *options]
+    command = [sys.executable, *program, "ui", "--no-browser", "--port", "0", "--device", "cpu", *options]
     command += ["--runs", str(folder / "runs"), "--root", str(folder / "data")]
     process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
     log.close()
@@ -77,9 +77,9 @@ def start(folder: Path, *options: str) -> Server:
 
 
 @contextmanager
-def serving(folder: Path, *options: str) -> Iterator[Server]:
+def serving(folder: Path, *options: str, **more: Any) -> Iterator[Server]:
     """A server, of which nothing is left however the test ends."""
-    server = start(folder, *options)
+    server = start(folder, *options, **more)
     try:
         yield server
     finally:
@@ -328,6 +328,31 @@ def test_the_report_opens_inside(page: Any, server: Server, trained: str) -> Non
     inside = page.frame_locator("iframe.ak-report")
     inside.locator("h1").first.wait_for()
     assert trained in inside.locator("body").inner_text()
+
+
+SLOW_END = """
+import asyncio, sys
+from adkit.__main__ import main
+from adkit.ui.server import Server
+front = Server._front
+async def slow(server, scope, receive, send):
+    async def tell(message):
+        await asyncio.sleep(b'"close_stream"' in message.get("body", b""))
+        await send(message)
+    await front(server, scope, receive, tell)
+Server._front = slow
+main()
+"""
+"""A server whose streams of answers say a second too late that they end."""
+
+
+def test_an_answer_that_no_stream_brings_is_fetched(chromium: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, program=("-c", SLOW_END)) as server:
+        context, page, troubles = open_page(chromium, server)
+        page.get_by_role("tab", name="Train").click()  # while the answers to the page's opening end
+        page.get_by_role("button", name="Start the training").wait_for(timeout=LONG_MS / 2)
+        context.close()
+    assert troubles == []
 
 
 def test_a_link_opens_a_comparison(page: Any, server: Server) -> None:

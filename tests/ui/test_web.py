@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as tries
 from hypothesis.errors import Unsatisfiable
+from starlette.exceptions import HTTPException
 
 from adkit.runs.store import Run
 from adkit.ui import access
@@ -204,3 +205,21 @@ def test_all_that_the_description_allows_is_answered_as_it_says(served: tuple[st
         with suppress(Unsatisfiable):  # a request without parameters has no wrong ones
             ask()
     assert set(tried) == {"/api", "/api/runs", "/api/score"}
+
+
+@pytest.mark.parametrize("cause", [HTTPException(404), ValueError()], ids=repr)
+def test_a_stream_of_a_browser_that_has_gone_ends_without_a_traceback(judges: Judges, cause: Exception) -> None:
+    async def refuses(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("response already started") from cause
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    server = ui_server.Server(judges.settings)
+    server._page = refuses
+    with nullcontext() if isinstance(cause, HTTPException) else pytest.raises(RuntimeError):
+        asyncio.run(server._front({"type": "http", "path": "/queue/data"}, None, send))  # type: ignore[arg-type]
+    assert len(sent) == 1 + isinstance(cause, HTTPException)
