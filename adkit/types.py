@@ -178,6 +178,8 @@ class LabelledResults:
     clips: tuple[str, ...]  # N of them: whose frame each sample is
     times_s: NDArray[np.float64]  # (N,) since the start of the sample's clip
     alarms: NDArray[np.bool_]  # (N,) what belongs to an event that the run found; of stills, what is called anomalous
+    ends_s: Mapping[str, float] = field(default_factory=dict)
+    """When clips end, where it is known: else their last frame lasts as long as the one before."""
 
     def __post_init__(self) -> None:
         for name in ("scores", "anomalous", "maps", "times_s", "alarms"):

@@ -55,7 +55,7 @@ TIMES, SIZES = ("fit_s", "predict_ms", "decode_ms"), ("peak_memory_bytes", "mode
 CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
-FORMAT = 9
+FORMAT = 10
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 

@@ -5,9 +5,9 @@ video are more alike than videos are; docs/thresholds.md says what that means fo
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
 
 from adkit.stats.formatting import SLACK, clock
@@ -79,18 +79,46 @@ def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
     return found
 
 
+def with_events_between(samples: Sequence[Sample], taken: Sequence[Sample]) -> tuple[list[Sample], int]:
+    """Return the frames that were taken of the samples, and how many events lie between two of them.
+
+    Such an event becomes one of the frame before it: whoever judges the frames that were taken misses it, and its clip
+    is not all normal.
+    """
+    ids, kinds = {one.id for one in taken}, dict[str, str | None]()
+    before, count = "", 0
+    for (_, anomalous), frames in groupby(samples, key=lambda one: (one.clip, one.anomalous)):
+        run = list(frames)
+        if judged := [one.id for one in run if one.id in ids]:
+            before = judged[-1]
+        elif anomalous:
+            count += 1
+            kinds.setdefault(before, run[0].kind)
+    lost = (one.id in kinds and not one.anomalous for one in taken)
+    return [
+        replace(one, anomalous=True, kind=kinds[one.id]) if between else one
+        for one, between in zip(taken, lost, strict=True)
+    ], count
+
+
+def ends_s(samples: Sequence[Sample]) -> dict[str, float]:
+    """Return when each clip ends: its last frame is shown as long as the one before."""
+    clips = grouped(samples, lambda sample: sample.clip)
+    return {clip: 2 * frames[-1].time_s - frames[-2:][0].time_s for clip, frames in clips.items()}
+
+
 def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
     """Return the samples with long clips cut into some 20 pieces, with gaps, and how long one is without its gap.
 
     None: not cut.
     """
     clips = grouped(samples, lambda sample: sample.clip)
-    lengths_s = _lengths_s(clips)
+    lengths_s = lasting_s(samples)
     segment_s = min(max(sum(lengths_s.values()) / PIECES, LEAST_PIECE_S), LONGEST_PIECE_S)
     # A piece holds two frames at least: of single ones, images would be counted.
     gaps_s = [lengths_s[clip] / len(frames) for clip, frames in clips.items() if len(frames) > 1]
     segment_s = max(segment_s, 2 * max(gaps_s, default=0.0))
-    if len(clips) >= PIECES or max((_count(lasting_s, segment_s) for lasting_s in lengths_s.values()), default=0) < 2:
+    if len(clips) >= PIECES or max((_count(one_s, segment_s) for one_s in lengths_s.values()), default=0) < 2:
         return list(samples), None
     gap_s = max(0.0, min(GAP_S, GAP_SHARE * segment_s, segment_s - 2 * max(gaps_s, default=0.0)))
     return cut_into(samples, segment_s, gap_s), round(segment_s - gap_s, 3)
@@ -99,8 +127,8 @@ def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
 def cut_into(samples: Sequence[Sample], segment_s: float, gap_s: float = 0.0) -> list[Sample]:
     """Return the samples with clips cut into some of about so many seconds; `gap_s` before the next one is missing."""
     clips = grouped(samples, lambda sample: sample.clip)
-    lengths_s = _lengths_s(clips)
-    counts = {clip: _count(lasting_s, segment_s) for clip, lasting_s in lengths_s.items()}
+    lengths_s = lasting_s(samples)
+    counts = {clip: _count(one_s, segment_s) for clip, one_s in lengths_s.items()}
     found = []
     for clip, members in clips.items():
         start_s, each_s, count = members[0].time_s, lengths_s[clip] / counts[clip], counts[clip]
@@ -111,19 +139,20 @@ def cut_into(samples: Sequence[Sample], segment_s: float, gap_s: float = 0.0) ->
     return found
 
 
-def _lengths_s(clips: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
+def lasting_s(samples: Sequence[Sample]) -> dict[str, float]:
     """Return the seconds that each clip lasts."""
+    clips = grouped(samples, lambda sample: sample.clip)
     return {clip: length_s([frame.time_s for frame in frames]) for clip, frames in clips.items()}
 
 
-def _count(lasting_s: float, segment_s: float) -> int:
+def _count(whole_s: float, segment_s: float) -> int:
     """Say into how many pieces a clip is cut evenly: no piece is shorter than `segment_s`."""
-    return max(1, int(lasting_s / segment_s + SLACK))
+    return max(1, int(whole_s / segment_s + SLACK))
 
 
 def piece_numbers(times_s: Sequence[float], segment_s: float) -> list[int]:
     """Say which piece each frame is in, from 0: the clip is cut evenly, no piece is shorter than `segment_s`."""
-    lasting_s = length_s(times_s)
-    count = _count(lasting_s, segment_s)
-    each_s = lasting_s / count or 1.0  # of a single frame it does not matter
+    whole_s = length_s(times_s)
+    count = _count(whole_s, segment_s)
+    each_s = whole_s / count or 1.0  # of a single frame it does not matter
     return [min(int((time_s - times_s[0]) / each_s + SLACK), count - 1) for time_s in times_s]

@@ -9,7 +9,7 @@ import numpy as np
 
 from adkit.containment import plugin_code
 from adkit.data.boxes import Map
-from adkit.data.clips import are_stills, at_steps
+from adkit.data.clips import are_stills, at_steps, ends_s, with_events_between
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.frame_source import OnBad
 from adkit.data.images import told_by_compression
@@ -65,6 +65,7 @@ class Evaluation:
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
     odd_masks: dict[str, list[str]] = field(default_factory=dict)  # ids by what looks wrong
+    between: int = 0  # true events that lie between the frames that were judged
     not_stored: str | None = None  # why the result is not in the run's folder, if it is not
 
     @property
@@ -88,6 +89,10 @@ class Evaluation:
         """Say which masks look wrong, and what was left out."""
         masks = ((len(ids), doubt, listed(ids)) for doubt, ids in self.odd_masks.items())
         odd = [f"{count} {verb(count, 'have')} a mask that {doubt}: {named}" for count, doubt, named in masks]
+        if self.between:
+            lie, counts = counted(self.between, "event", "lie"), verb(self.between, "count")
+            apart = f"{self.run.record.step_s:.2g} s apart"
+            odd.append(f"{lie} between the frames that are judged, {apart}, and {counts} as of the one before")
         return [*odd, *(f"unreadable, left out: {path}" for path in self.unreadable)]
 
     @property
@@ -209,7 +214,8 @@ def evaluate(
     origin = workplace.registry.methods.origin(run.record.method).origin
     unreadable: list[str] = []
     odd: dict[str, list[str]] = {}
-    samples = _test_samples(run, workplace)
+    known = _test_samples(run, workplace)
+    samples, between = with_events_between(known, at_steps(known, run.record.step_s))
     samples = with_sound_masks(samples, workplace.skip_bad, unreadable, odd, workplace.progress)
     hashes = content_hashes(samples)
     key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
@@ -227,8 +233,10 @@ def evaluate(
     unreadable += [str(sample.frame) for sample in by_id.values()]
     if stored is None:
         not_stored = _told(lambda: store_predictions(folder, key, predictions, unreadable))
-    evaluation = _judged(run, kept, predictions, scorer or run.record.scorer, key["data_hash"], workplace)
-    evaluation = replace(evaluation, seen=_seen(run, kept, hashes), unreadable=unreadable, odd_masks=odd)
+    judged_by = scorer or run.record.scorer, key["data_hash"], workplace
+    evaluation = _judged(run, kept, ends_s(known), predictions, *judged_by)
+    seen = _seen(run, kept, hashes)
+    evaluation = replace(evaluation, seen=seen, unreadable=unreadable, odd_masks=odd, between=between)
     not_stored = not_stored or _told(lambda: store_document(folder, key, evaluation.as_json()))
     return replace(evaluation, not_stored=not_stored) if not_stored else evaluation
 
@@ -243,14 +251,20 @@ def _told(store: Callable[[], None]) -> str | None:
 
 
 def _judged(
-    run: Run, samples: list[Sample], predictions: Predictions, scorer: str | None, test_hash: str, workplace: Workplace
+    run: Run,
+    samples: list[Sample],
+    ends: Mapping[str, float],
+    predictions: Predictions,
+    scorer: str | None,
+    test_hash: str,
+    workplace: Workplace,
 ) -> Evaluation:
     """Return what scorer, threshold and metrics make of the predictions for the samples."""
     chosen, smoothing_s = open_scorer(scorer, workplace.registry), run.record.smoothing_s
     normal_scores, threshold = normal_scores_of(run, chosen)
     normal_frame_scores = sample_scores(run.calibration(), chosen, smoothing_s)
     scores = sample_scores(predictions, chosen, smoothing_s)
-    results = _labelled(samples, scores, threshold, predictions.maps, run, normal_frame_scores)
+    results = _labelled(samples, ends, scores, threshold, predictions.maps, run, normal_frame_scores)
     metrics, defined, apt = _measured(results, workplace)
     split = split_results(results, run.record.segment_s, details_of(metrics, "frame_auroc"))
     return Evaluation(
@@ -277,17 +291,21 @@ def _seen(run: Run, samples: Sequence[Sample], hashes: Mapping[str, str]) -> lis
 
 
 def _test_samples(run: Run, workplace: Workplace) -> list[Sample]:
-    record = run.record
-    known = [sample for sample in workplace.dataset(run).samples("test") if sample.anomalous is not None]
-    samples = at_steps(known, record.step_s)
+    samples = [sample for sample in workplace.dataset(run).samples("test") if sample.anomalous is not None]
     if not samples:
         hint = "score images with: adkit score FILES"
-        raise DatasetError(f"{record.dataset} has no test images of known truth", hint=hint)
+        raise DatasetError(f"{run.record.dataset} has no test images of known truth", hint=hint)
     return samples
 
 
 def _labelled(
-    samples: Sequence[Sample], scores: Values, threshold: Threshold, maps: Map | None, run: Run, normal: Values
+    samples: Sequence[Sample],
+    ends: Mapping[str, float],
+    scores: Values,
+    threshold: Threshold,
+    maps: Map | None,
+    run: Run,
+    normal: Values,
 ) -> LabelledResults:
     pixel_threshold = run.record.pixel_threshold
     clips, times_s = tuple(sample.clip for sample in samples), np.array([sample.time_s for sample in samples])
@@ -304,7 +322,8 @@ def _labelled(
         pixels=MapsBesideMasks(samples, maps, run.record.view),
         clips=clips,
         times_s=times_s,
-        alarms=alarms_at(threshold.value, normal, clips, times_s, scores),
+        alarms=alarms_at(threshold.value, normal, clips, times_s, scores, ends),
+        ends_s=ends,
     )
 
 

@@ -118,17 +118,24 @@ class SplitResults:
         }
 
 
-def alarms_at(threshold: float, normal_scores: Values, clips: Sequence[str], times_s: Values, scores: Values) -> Flags:
+def alarms_at(
+    threshold: float,
+    normal_scores: Values,
+    clips: Sequence[str],
+    times_s: Values,
+    scores: Values,
+    ends_s: Mapping[str, float] | None = None,
+) -> Flags:
     """Return which frames (N,) belong to an event that the threshold finds; `normal_scores` are of normal frames."""
     if len(set(clips)) == len(clips):  # stills
         return scores > threshold
     rules = EventRules(threshold, release_level(threshold, normal_scores))
     alarms = np.zeros(len(scores), bool)
-    for positions in grouped(range(len(scores)), clips.__getitem__).values():
+    for clip, positions in grouped(range(len(scores)), clips.__getitem__).items():
         finder, settled = EventFinder(rules), []
         for position in positions:
             settled += finder.add(Moment(position, float(times_s[position]), float(scores[position])))
-        for moment, number in [*settled, *finder.finish()]:
+        for moment, number in [*settled, *finder.finish((ends_s or {}).get(clip))]:
             alarms[moment.frame] = number is not None
     return alarms
 

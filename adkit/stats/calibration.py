@@ -10,7 +10,7 @@ The unit is the image, or for video the clip: frames of one clip are alike, and 
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Literal
@@ -249,15 +249,20 @@ def threshold_from(
     return Threshold(value, rank, count, expected_rate, certain_rate, unit, unit_s, left_out)
 
 
-def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> float | None:
-    """Return how long a clip lasts on average; None of stills, and where a frame of a clip has no time."""
+def mean_length_s(
+    clips: Sequence[str], times_s: Sequence[float | None], known_s: Mapping[str, float] | None = None
+) -> float | None:
+    """Return how long a clip lasts on average; None of stills, and where a frame of a clip has no time.
+
+    Of a clip whose length is among `known_s`, the times may be those of some frames only. A single frame lasts no time
+    that is known: its clip counts nevertheless, so that a rate by the hour errs towards fewer alarms.
+    """
     lengths = []
-    for members in grouped(zip(clips, times_s, strict=True), itemgetter(0)).values():
+    for clip, members in grouped(zip(clips, times_s, strict=True), itemgetter(0)).items():
         known = [time_s for _, time_s in members if time_s is not None]
         if len(known) < len(members):
             return None
-        if len(known) > 1:
-            lengths.append(length_s(known))
+        lengths.append((known_s or {}).get(clip, length_s(known)))
     return float(np.mean(lengths)) if lengths and max(lengths) > 0 else None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.data.clips import at_steps, cut_into
+from adkit.data.clips import at_steps, cut_into, lasting_s
 from adkit.data.fingerprints import content_hashes
 from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import AdkitError, DatasetError
@@ -36,6 +36,7 @@ class FreshNormals:
     copies: list[str] = field(default_factory=list)  # left out: the same file under another name
     unreadable: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  # in sentences: of the folders, what is neither
+    lengths_s: dict[str, float] = field(default_factory=dict)  # of clips, with all their frames
 
     @property
     def count(self) -> int:
@@ -45,7 +46,8 @@ class FreshNormals:
     @property
     def unit_s(self) -> float | None:
         """Return how long the clips last, on average; None for images, or where it is not known."""
-        return mean_length_s([one.clip for one in self.samples], [one.timestamp_s for one in self.samples])
+        times_s = [one.timestamp_s for one in self.samples]
+        return mean_length_s([one.clip for one in self.samples], times_s, self.lengths_s)
 
     def notes(self) -> list[str]:
         """Say what was left out and why."""
@@ -66,14 +68,14 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     """
     named = " ".join(str(Path(argument)) for argument in arguments)
     unit = record.threshold.unit
-    samples, left_out = _found(arguments, named, record)
+    samples, left_out, lengths_s = _found(arguments, named, record)
     hashes = content_hashes(samples)
     members = grouped(samples, lambda sample: sample.clip)
     known = {clip for clip, frames in members.items() if any(hashes[sample.id] in seen for sample in frames)}
     names = [str(members[clip][0].frame) if unit == "image" else clip for clip in members if clip in known]
     samples, copies = without_copies([one for one in samples if one.clip not in known], hashes, set())
     own = {sample.id: hashes[sample.id] for sample in samples}
-    fresh = FreshNormals(named, samples, own, unit, names, copies, left_out=left_out)
+    fresh = FreshNormals(named, samples, own, unit, names, copies, left_out=left_out, lengths_s=lengths_s)
     if not samples:
         all_of_them = f"the one {unit}" if len(members) == 1 else f"all {len(members)} {unit}s"
         told = f"the run has seen {all_of_them} of {named}, and its scores of them say nothing of new parts"
@@ -81,8 +83,8 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     return fresh
 
 
-def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[list[Sample], list[str]]:
-    """Return what is named, clips as the run takes them, and what was left out of folders, in sentences."""
+def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[list[Sample], list[str], dict[str, float]]:
+    """Return what is named, clips as the run takes them, what was left out, in sentences, and how long clips last."""
     unit = record.threshold.unit
     hint = "name images of good parts, or folders of them"
     if unit == "clip":
@@ -98,9 +100,10 @@ def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[lis
         raise DatasetError(f"the promise of this run counts {unit}s, and {named} names {other}", hint=hint)
     require_good_inputs(arguments, found)
     if unit == "image":
-        return found.stills, found.notes
-    samples = at_steps([sample for clip in found.clips for sample in clip.samples()], record.step_s)
-    return samples if record.segment_s is None else cut_into(samples, record.segment_s), found.notes
+        return found.stills, found.notes, {}
+    frames = [sample for clip in found.clips for sample in clip.samples()]
+    samples, lengths_s = at_steps(frames, record.step_s), lasting_s(frames)
+    return samples if record.segment_s is None else cut_into(samples, record.segment_s), found.notes, lengths_s
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from adkit.data.boxes import Size
-from adkit.data.clips import CUT_FROM_S, are_stills, at_steps, cut, frame_gap_s, spacing
+from adkit.data.clips import CUT_FROM_S, are_stills, at_steps, cut, frame_gap_s, lasting_s, spacing
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.data.frame_source import frames_of
 from adkit.data.images import FrameShapes
@@ -94,7 +94,7 @@ def training_data(
             told = f"{given} is for videos, and {dataset.spec} holds still images"
             raise OptionError(told, hint=f"leave {given} out")
         step_s = frame_gap_s(samples) * (settings.every or spacing(samples, temporal=temporal))
-        samples = at_steps(samples, step_s)
+        lengths_s, samples = lasting_s(samples), at_steps(samples, step_s)
         hashes = content_hashes(samples)
         samples, left_out = leaving_out.split(samples, hashes, dataset.spec)
         samples, skipped = _readable(samples, progress) if settings.skip_bad else (samples, [])
@@ -103,7 +103,7 @@ def training_data(
         if segment_s is not None:  # pieces have names of their own
             samples, pieces = leaving_out.split(samples, hashes, dataset.spec)
             left_out += pieces
-        unit_s = mean_length_s([one.clip for one in samples], [one.timestamp_s for one in samples])
+        unit_s = mean_length_s([one.clip for one in samples], [one.timestamp_s for one in samples], lengths_s)
         missing = {"that cannot be read": skipped, "of which there are copies": copies, "left out": left_out}
         _require_enough(samples, missing, dataset, settings, method_class)
         try:

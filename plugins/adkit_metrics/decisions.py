@@ -64,10 +64,11 @@ def _caught(results: LabelledResults) -> tuple[list[range], NDArray[np.bool_]]:
 
 
 def _normal_hours(results: LabelledResults) -> NDArray[np.float64]:
-    """Return how long each normal frame lasts (N,), anomalous ones 0; a clip's last frame lasts as the one before."""
+    """Return how long each normal frame lasts (N,), anomalous ones 0; a clip's last frame lasts until its end."""
     lasting = np.zeros(len(results.scores))
     for clip in results.spans(np.ones(len(results.scores), bool)):
         if len(clip) > 1:
-            steps = np.diff(results.times_s[clip.start : clip.stop])
-            lasting[clip.start : clip.stop] = np.append(steps, steps[-1])
+            times_s = results.times_s[clip.start : clip.stop]
+            end_s = results.ends_s.get(results.clips[clip.start], 2 * times_s[-1] - times_s[-2])
+            lasting[clip.start : clip.stop] = np.diff(times_s, append=end_s)
     return np.where(results.anomalous, 0.0, lasting) / 3600

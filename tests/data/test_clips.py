@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.data.clips import MOST_FRAMES, STEP_S, are_stills, at_steps, cut, cut_into, frame_gap_s, spacing
+from adkit.data.clips import (
+    MOST_FRAMES,
+    STEP_S,
+    are_stills,
+    at_steps,
+    cut,
+    cut_into,
+    ends_s,
+    frame_gap_s,
+    spacing,
+    with_events_between,
+)
 from adkit.stats.calibration import mean_length_s
 from adkit.types import FrameRef, Sample
 
@@ -52,6 +64,33 @@ def test_frames_are_taken_as_far_apart_at_any_rate(rate: float, every: int) -> N
     mixed = at_steps([*clip("a", 100, rate), *clip("b", 100, 2 * rate)], every / rate)
     assert [sum(one.clip == name for one in mixed) for name in "ab"] == [-(-100 // every), -(-100 // (2 * every))]
     assert at_steps(samples, 0) == samples
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "between"),
+    [
+        ("..ss.....", "s..", 1),  # between the first two: the one before stands for it
+        ("...sss...", ".s.", 0),
+        ("ss.s....s", "s.s", 1),  # the one before is of an event itself
+        (".s.s.....", "s..", 2),
+        (".........", "...", 0),
+    ],
+)
+def test_an_event_between_two_frames_that_are_taken_is_one_of_the_frame_before(
+    truth: str, found: str, between: int
+) -> None:
+    samples = [
+        replace(one, anomalous=letter != ".", kind=letter) for one, letter in zip(clip("a", 9), truth, strict=True)
+    ]
+    taken, count = with_events_between([*samples, *clip("b", 4)], at_steps([*samples, *clip("b", 4)], 0.4))
+    assert count == between
+    assert [one.index for one in taken] == [0, 4, 8, 0, 3]
+    assert ["s" if one.anomalous else "." for one in taken] == [*found, ".", "."]
+    assert all((one.kind == "s") == bool(one.anomalous) for one in taken)
+
+
+def test_a_clip_ends_when_its_last_frame_has_been_shown_as_long_as_the_one_before() -> None:
+    assert ends_s([*clip("a", 5), *clip("b", 1), *clip("c", 2, 4.0)]) == {"a": pytest.approx(0.5), "b": 0, "c": 0.5}
 
 
 def test_one_long_video_is_cut_into_twenty_pieces() -> None:

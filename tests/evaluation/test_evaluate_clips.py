@@ -147,13 +147,36 @@ def test_reconstructions_that_take_too_long_or_whose_past_is_not_there_are_left_
 def test_events_found_are_those_that_watching_the_clip_reports(
     judged: Evaluation, press_run: Run, press_methods: Registry
 ) -> None:
-    judge = open_model(press_run, press_methods, device="cpu")
-    for first in [judged.results.clips.index(f"test/{name}") for name in ("jerking", "hardly", "calm")]:
+    require_as_watched(judged, press_run, press_methods, ("jerking", "hardly", "calm"))
+
+
+@pytest.mark.parametrize(("every", "between"), [(2, 2), (4, 3)])
+def test_events_and_normal_clips_are_as_many_however_few_frames_are_judged(
+    every: int, between: int, tmp_path: Path, press_methods: Registry
+) -> None:
+    # Some lie between two frames that are judged; one ends with its clip, sooner than an event may be over.
+    test = {
+        "a": ("." * 9 + "s" + "." * 3, 30),
+        "b": ("." * 12 + "s", 30),
+        "c": ("." * 13, 0),
+        "d": ("..s........s.", 9),
+    }
+    videos = write_press(tmp_path / "videos", test, train=(13,) * 6)
+    run = fit_press(press_methods, videos, tmp_path / "runs", every=every)
+    found = evaluate(run, Workplace(press_methods, device="cpu"))
+    assert (found.rates.caught.total, found.rates.false_alarms.total) == (4, 1)
+    assert found.notes[0].startswith(f"{between} events lie between the frames that are judged, 0.{every} s apart, and")
+    require_as_watched(found, run, press_methods, tuple(test))
+
+
+def require_as_watched(judged: Evaluation, run: Run, registry: Registry, names: tuple[str, ...]) -> None:
+    judge = open_model(run, registry, device="cpu")
+    for first in [judged.results.clips.index(f"test/{name}") for name in names]:
         path = judged.samples[first].frame.path
         watch = Watch(judge, VideoInput(str(path), video=path), Settings())
         results = list(watch)
         last = first + len(results)
         assert [result.score for result in results] == pytest.approx(judged.scores[first:last].tolist())
         found = [span for span in judged.results.spans(judged.results.alarms) if first <= span.start < last]
-        expected = [(span.start - first, span.stop - 1 - first) for span in found]
+        expected = [(judged.samples[span.start].index, judged.samples[span.stop - 1].index) for span in found]
         assert [(event.start_frame, event.end_frame) for event in watch.events] == expected

@@ -567,6 +567,9 @@ def test_events_are_counted_by_hand() -> None:
     # b's two and c's one; the normal frames of a, b and c last 2, 3 and 4 seconds.
     assert alarms.details == {"false_alarms": 3.0, "normal_hours": pytest.approx(9 / 3600)}
     assert alarms.value == pytest.approx(3 / 9 * 3600)
+    # Where the clips' ends are known, the last frames of a and c last half a second, and others as before.
+    shorter = FalseAlarmsPerHour()(replace(results, ends_s={"a": 3.5, "b": 4.25, "c": 3.5}))
+    assert shorter.details["normal_hours"] == pytest.approx(7.25 / 3600)
 
 
 def test_an_alarm_that_outlasts_its_event_is_not_false_and_one_that_ends_before_it_is() -> None:

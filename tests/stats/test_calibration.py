@@ -563,10 +563,11 @@ def test_the_promise_names_the_unit() -> None:
 
 
 def test_a_clip_lasts_until_its_last_frame_ends() -> None:
-    # Two frames a second for two seconds; four a second for one; a single frame says nothing.
+    # Two frames a second for two seconds; four a second for one; a single frame lasts no time, and is a clip as well.
     clips = ["a"] * 4 + ["b"] * 4 + ["c"]
     times_s = [0, 0.5, 1, 1.5, 10, 10.25, 10.5, 10.75, 0]
-    assert mean_length_s(clips, times_s) == pytest.approx((2 + 1) / 2)
+    assert mean_length_s(clips, times_s) == pytest.approx((2 + 1 + 0) / 3)
+    assert mean_length_s(clips, times_s, {"a": 1.75}) == pytest.approx((1.75 + 1 + 0) / 3)
 
 
 @pytest.mark.parametrize(

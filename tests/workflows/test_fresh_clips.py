@@ -49,6 +49,9 @@ def test_clips_are_counted_however_few_of_their_frames_are_taken(
     settings = FitSettings(method="grey", device="cpu", every=every)
     run = fit(settings, Clips(tmp_path / "line", "clips:line", tmp_path), tmp_path / "runs", registry)
     assert run.record.threshold.unit == "clip"
+    assert run.record.threshold.unit_s == pytest.approx((0.8 + 1.9) / 2)
+    video_of(tmp_path / "later.mp4", 21)
+    assert fresh_normals([str(tmp_path / "later.mp4")], set(), run.record).unit_s == pytest.approx(2.1)
 
 
 def test_a_video_is_cut_into_pieces_like_the_runs(run: Run, tmp_path: Path) -> None:
