@@ -180,6 +180,9 @@ class LabelledResults:
     alarms: NDArray[np.bool_]  # (N,) what belongs to an event that the run found; of stills, what is called anomalous
     ends_s: Mapping[str, float] = field(default_factory=dict)
     """When clips end, where it is known: else their last frame lasts as long as the one before."""
+    counting: Callable[[tuple[int, int]], NDArray[np.bool_] | None] = lambda _: None
+    """Which pixels of an image (height, width) count; None: all. Where none count, nothing is found: what a mask marks
+    there is missed, and good pixels are not judged."""
 
     def __post_init__(self) -> None:
         for name in ("scores", "anomalous", "maps", "times_s", "alarms"):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.images import FrameShapes, frame_shape, read_mask
-from adkit.data.view import View
+from adkit.data.view import View, counting_px
 from adkit.errors import FrameError
 from adkit.interfaces import Progress
 from adkit.types import Sample
@@ -49,30 +49,36 @@ class MapsBesideMasks:
         return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(bool)  # beyond its end it is 0
 
 
-def doubt_of(mask: NDArray[np.bool_]) -> str | None:
-    """Say what is odd about a mask (H, W) of something anomalous; None: nothing is."""
-    marked = float(mask.mean())
-    return "marks nothing" if not marked else "marks more than half, as if inverted" if marked > _MOST_MARKED else None
+def doubt_of(mask: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> str | None:
+    """Say what is odd about a mask (H, W) of something anomalous, in an image of which `counts`; None: nothing is."""
+    if not mask.any():
+        return "marks nothing"
+    if mask.mean() > _MOST_MARKED:
+        return "marks more than half, as if inverted"
+    return None if counts is None or counts[mask].all() else "marks what does not count, which is missed there"
 
 
 def with_sound_masks(
-    samples: Sequence[Sample], skip_bad: bool, bad: list[str], odd: dict[str, list[str]], progress: Progress
+    samples: Sequence[Sample], view: View, skip_bad: bool, bad: list[str], odd: dict[str, list[str]], progress: Progress
 ) -> list[Sample]:
     """Return the samples, after every mask was read once: before anything is scored, as scoring takes long.
 
     Raises FrameError for a mask that does not fit its image; with `skip_bad` the sample goes on without it, and
-    the mask is added to `bad`. Those that look wrong are added to `odd`, by `doubt_of`. An image that cannot be read
-    itself is left to the scoring.
+    the mask is added to `bad`. Those that look wrong are added to `odd`, by `doubt_of`, and so are those that mark what
+    does not count in the view. An image that cannot be read itself is left to the scoring.
     """
     sound = []
     with progress.task("checking masks", len(samples)) as advance:
         for sample in samples:
             try:
                 shape = frame_shape(sample.frame) if sample.mask else None
+                if shape:
+                    view.require(shape, str(sample.frame))
             except FrameError:
                 shape = None
             try:
-                if sample.mask and shape and (doubt := doubt_of(read_mask(sample.mask, shape))):
+                mask = read_mask(sample.mask, shape) if sample.mask and shape else None
+                if mask is not None and (doubt := doubt_of(mask, counting_px(view, mask.shape))):
                     odd.setdefault(doubt, []).append(sample.id)
             except FrameError:
                 if not skip_bad:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.frame_source import OnBad
 from adkit.data.images import told_by_compression
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
+from adkit.data.view import counting_px
 from adkit.errors import DatasetError, FrameError, PluginError, StorageError, brief
 from adkit.evaluation.split_results import Flags, SplitResults, Values, alarms_at, split_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
@@ -216,7 +217,8 @@ def evaluate(
     odd: dict[str, list[str]] = {}
     known = _test_samples(run, workplace)
     samples, between = with_events_between(known, at_steps(known, run.record.step_s))
-    samples = with_sound_masks(samples, workplace.skip_bad, unreadable, odd, workplace.progress)
+    masks = run.record.view, workplace.skip_bad, unreadable, odd
+    samples = with_sound_masks(samples, *masks, workplace.progress)
     hashes = content_hashes(samples)
     key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
     stored, not_stored = stored_predictions(folder, key, workplace.skip_bad), None
@@ -324,6 +326,7 @@ def _labelled(
         times_s=times_s,
         alarms=alarms_at(threshold.value, normal, clips, times_s, scores, ends),
         ends_s=ends,
+        counting=partial(counting_px, run.record.view),
     )
 
 

@@ -5,6 +5,7 @@ by less than their share. A figure needs constant memory, its resamples two hist
 """
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,7 @@ from adkit import LabelledResults, MetricValue
 from adkit_metrics.conditional import ConditionalMetric
 from adkit_metrics.curves import LOW_FPR, Values, in_chunks, log_recall, overlap_area, roc_area, share
 
+Marks = NDArray[np.bool_]
 _Rows = NDArray[np.float64] | NDArray[np.float32]
 
 STEPS, COARSE = 2**20, 2**12  # levels, and at most so many of resamples
@@ -63,6 +65,18 @@ class PixelMetric(ConditionalMetric):
             return "the method gives no maps"
         return None if results.has_masks else "no anomalous sample of the test split has a mask"
 
+    def pixels(self, results: LabelledResults) -> Iterator[tuple[int, NDArray[np.float32], Marks, Marks]]:
+        """Yield index, map and mask of each image, and which pixels are good ones that count.
+
+        What does not count is below all that can be found.
+        """
+        for index, values, mask in results.pixels():
+            counts = results.counting(values.shape)
+            if counts is None:
+                yield index, values, mask, ~mask
+            else:
+                yield index, np.where(counts, values, np.float32(-np.inf)), mask, ~mask & counts
+
 
 class HistogramMetric(PixelMetric):
     """A figure of two histograms of map values: one of good pixels, one of anomalous pixels, each with its weight."""
@@ -73,7 +87,7 @@ class HistogramMetric(PixelMetric):
         """Return figures (...) of histograms (..., levels), nan where undefined."""
 
     @abstractmethod
-    def weights(self, mask: NDArray[np.bool_], anomalous: bool) -> tuple[float, Values]:
+    def weights(self, mask: Marks, anomalous: bool, good_px: int) -> tuple[float, Values]:
         """Return what each good pixel of an image weighs, 0 where they do not count, and each anomalous one."""
 
     def levels(self, results: LabelledResults, *, coarse: bool = False) -> Levels:
@@ -117,19 +131,20 @@ class HistogramMetric(PixelMetric):
     def _count(self, results: LabelledResults, levels: Levels, good: _Rows, anomalous: _Rows) -> int:
         """Add the pixels' weights to histograms (rows, levels), of each image to its own row, or of all to the one.
 
-        Returns how many pixels good images have.
+        Returns how many pixels of good images count.
         """
-        good_px = 0
-        for index, values, mask in results.pixels():
-            weight, weights = self.weights(mask, bool(results.anomalous[index]))
+        total = 0
+        for index, values, mask, is_good in self.pixels(results):
+            good_px = int(np.count_nonzero(is_good))
+            weight, weights = self.weights(mask, bool(results.anomalous[index]), good_px)
             if weight or mask.any():
                 found, row = levels.of(values), index % len(good)
                 # In place: a histogram of each image would be as long as the levels, whatever the image's size.
                 if weight:
-                    np.add.at(good[row], found[~mask], good.dtype.type(weight))
+                    np.add.at(good[row], found[is_good], good.dtype.type(weight))
                 np.add.at(anomalous[row], found[mask], weights.astype(good.dtype))
-            good_px += 0 if results.anomalous[index] else mask.size
-        return good_px
+            total += 0 if results.anomalous[index] else good_px
+        return total
 
 
 class PixelAuroc(HistogramMetric):
@@ -137,7 +152,7 @@ class PixelAuroc(HistogramMetric):
 
     figure = staticmethod(roc_area)
 
-    def weights(self, mask: NDArray[np.bool_], anomalous: bool) -> tuple[float, Values]:
+    def weights(self, mask: Marks, anomalous: bool, good_px: int) -> tuple[float, Values]:
         """Return 1 for each pixel of all images."""
         return 1.0, np.ones(np.count_nonzero(mask))
 
@@ -153,7 +168,7 @@ class Aupro(HistogramMetric):
 
     figure = staticmethod(overlap_area)
 
-    def weights(self, mask: NDArray[np.bool_], anomalous: bool) -> tuple[float, Values]:
+    def weights(self, mask: Marks, anomalous: bool, good_px: int) -> tuple[float, Values]:
         """Return 1 for the good pixels of images with an anomalous one; 1 for each region, shared among its pixels."""
         count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         sizes = np.bincount(labels.ravel(), minlength=count)
@@ -175,10 +190,10 @@ class Aupimo(HistogramMetric):
 
     figure = staticmethod(log_recall)
 
-    def weights(self, mask: NDArray[np.bool_], anomalous: bool) -> tuple[float, Values]:
+    def weights(self, mask: Marks, anomalous: bool, good_px: int) -> tuple[float, Values]:
         """Return 1 for each good image, shared among its pixels; 1 for each other one, shared among the anomalous."""
         marked = int(np.count_nonzero(mask))
-        return 0.0 if anomalous else 1 / mask.size, np.full(marked, 1 / max(1, marked))
+        return 0.0 if anomalous else 1 / good_px, np.full(marked, 1 / max(1, marked))
 
     def levels(self, results: LabelledResults, *, coarse: bool = False) -> Levels:
         """Return levels of the highest hundredth of the good images' values: no rate of interest lies below."""
@@ -230,7 +245,7 @@ class PixelIoU(PixelMetric):
         """Return each image's intersection (N,) and union (N,) in px; both 0 where it has no known defect."""
         assert results.pixel_threshold is not None  # or the metric would be undefined
         intersections, unions = np.zeros((2, len(results.scores)), np.int64)
-        for index, values, mask in results.pixels():
+        for index, values, mask, _ in self.pixels(results):
             if mask.any():
                 found = values > results.pixel_threshold
                 intersections[index], unions[index] = (found & mask).sum(), (found | mask).sum()

@@ -303,6 +303,32 @@ def test_pixel_iou_by_hand() -> None:
     assert result.details == {"crack": pytest.approx(1 / 3), "dent": pytest.approx(2 / 6)}
 
 
+INSIDE = np.pad(np.ones((16, 20), bool), ((4, 4), (6, 4)))
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_good_pixels_that_do_not_count_are_not_judged(metric: Metric) -> None:
+    pixels = [(values, mask & INSIDE) for values, mask in random_pixels(3)]
+    results = replace(of_pixels(pixels), counting=lambda _: INSIDE)
+    cut = of_pixels([(values[4:-4, 6:-4], mask[4:-4, 6:-4]) for values, mask in pixels])
+    assert value(metric, results) == pytest.approx(value(metric, cut), abs=1e-4)
+    assert resampled(metric, results, [[1] * 6])[0] == pytest.approx(value(metric, cut), abs=1e-3)
+
+
+def test_what_is_marked_where_nothing_counts_is_missed() -> None:
+    pixels = random_pixels(3)
+    results = replace(of_pixels(pixels), counting=lambda _: INSIDE)
+    sees = np.array([np.where(INSIDE, values, -np.inf) for values, _ in pixels])
+    masks = np.array([mask for _, mask in pixels])
+    judged = masks | INSIDE
+    assert (masks & ~INSIDE).any()
+    by_sklearn = roc_auc_score(masks[judged], np.nan_to_num(sees[judged], neginf=-99))
+    assert value(PixelAuroc(), results) == pytest.approx(by_sklearn, abs=1e-4)
+    found, defective = sees > 0.5, masks.any(axis=(1, 2))[:, None, None]
+    expected = (found & masks).sum() / ((found | masks) & defective).sum()
+    assert value(PixelIoU(), results) == pytest.approx(expected)
+
+
 def test_pixel_iou_needs_a_threshold() -> None:
     assert PixelIoU()(of_pixels(random_pixels(0), threshold=None)).why_undefined == "the run has no pixel threshold"
 

@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from adkit.data.datasets import open_datasets
 from adkit.errors import AdkitError, FrameError, OptionError
+from adkit.evaluation.evaluate import evaluate
 from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.options import FrameOptions
 from adkit.registry import Registry, load_registry
@@ -22,7 +24,7 @@ from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.types import Batch, Prediction
 from adkit.workflows.fit import fit
-from adkit.workflows.score import FittedModel, open_model
+from adkit.workflows.score import FittedModel, Workplace, open_model
 from adkit.workflows.seeing import method_and_view, tiles_instead
 from tests.greys import Grey, Greys, with_methods
 
@@ -214,6 +216,24 @@ def test_what_is_ignored_calibrates_nothing_either(tmp_path: Path, registry: Reg
     elsewhere = fit(FitSettings(**asked, ignore_border=9), Greys(paths), tmp_path / "runs", registry)
     assert everywhere.record.threshold.value > 60
     assert elsewhere.record.threshold.value < 21
+
+
+def test_what_is_marked_where_nobody_looks_is_missed_and_told(tmp_path: Path, registry: Registry) -> None:
+    parts = tmp_path / "parts"
+    for number in range(20):
+        paint(parts / "train" / "good" / f"{number:03d}.png", SHAPE)
+    paint(parts / "test" / "good" / "000.png", SHAPE, OUTSIDE)  # judged, this would be a false alarm in many pixels
+    (parts / "ground_truth" / "spot").mkdir(parents=True)
+    for number, spot in enumerate([OUTSIDE, (25, 45, 12, 20)]):
+        paint(parts / "test" / "spot" / f"{number:03d}.png", SHAPE, spot)
+        mask(parts / "ground_truth" / "spot" / f"{number:03d}_mask.png", SHAPE, spot)
+    (dataset,) = open_datasets(f"folder:{parts}", None, registry)
+    asked = {"method": "bright", "options": {"size": 64}, "device": "cpu", "ignore_border": 20}
+    run = fit(FitSettings(**asked), dataset, tmp_path / "runs", registry)
+    found = evaluate(run, Workplace(registry, device="cpu"))
+    told = "1 has a mask that marks what does not count, which is missed there: test/spot/000.png"
+    assert found.notes == [told]
+    assert found.metrics["pixel_auroc"].value == pytest.approx(240 / (240 + OUTSIDE[2] * OUTSIDE[3]), abs=0.01)
 
 
 def test_a_mask_is_kept_with_the_run(tmp_path: Path, registry: Registry) -> None:
