@@ -90,6 +90,10 @@ class Evaluation:
         """Say which masks look wrong, and what was left out."""
         masks = ((len(ids), doubt, listed(ids)) for doubt, ids in self.odd_masks.items())
         odd = [f"{count} {verb(count, 'have')} a mask that {doubt}: {named}" for count, doubt, named in masks]
+        unmasked = [sample.id for sample in self.samples if sample.anomalous and sample.mask is None]
+        if unmasked and self.results.has_masks:
+            none = f"{counted(len(unmasked), f'anomalous {self.unit.sample}', 'have')} no mask"
+            odd.append(f"{none}, and {verb(len(unmasked), 'count')} in no figure of pixels: {listed(unmasked)}")
         if self.between:
             lie, counts = counted(self.between, "event", "lie"), verb(self.between, "count")
             apart = f"{self.run.record.step_s:.2g} s apart"
@@ -183,6 +187,7 @@ class Evaluation:
             "unreadable": self.unreadable,
             "odd_masks": self.odd_masks,
             "seen": self.seen,
+            "notes": self.notes,
             "metrics": {
                 name: {
                     "value": metric.value,
