@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from statistics import median
 
-from adkit.stats.formatting import SLACK, clock
+from adkit.stats.formatting import SLACK, clock, duration_text
 from adkit.stats.segments import grouped, length_s
 from adkit.types import Sample
 
@@ -46,6 +46,14 @@ def frame_gap_s(samples: Sequence[Sample]) -> float:
 def differ(step_s: float, other_s: float) -> bool:
     """Say whether steps in time are so far apart that what moves looks faster, or slower."""
     return not 1 / MOST_UNLIKE < step_s / other_s < MOST_UNLIKE
+
+
+def other_length(own_s: float | None, learned_s: float | None) -> str | None:
+    """Say so where clips last clearly longer, or shorter, than those whose number a threshold promises something of."""
+    if not own_s or not learned_s or not differ(own_s, learned_s):
+        return None
+    own, learned, more = duration_text(own_s), duration_text(learned_s), "more" if own_s > learned_s else "fewer"
+    return f"clips last {own} here and {learned} where the threshold was set: {more} are flagged than it promises"
 
 
 def one_in(step_s: float, gap_s: float) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from adkit.containment import plugin_code
 from adkit.data.boxes import Map
-from adkit.data.clips import are_stills, at_steps, ends_s, with_events_between
+from adkit.data.clips import are_stills, at_steps, ends_s, other_length, with_events_between
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.frame_source import OnBad
 from adkit.data.images import told_by_compression
@@ -94,6 +94,9 @@ class Evaluation:
         if unmasked and self.results.has_masks:
             none = f"{counted(len(unmasked), f'anomalous {self.unit.sample}', 'have')} no mask"
             odd.append(f"{none}, and {verb(len(unmasked), 'count')} in no figure of pixels: {listed(unmasked)}")
+        if self.threshold.unit_s and self.split.normal and self.run.record.segment_s is None:
+            lasting_s = [self.results.ends_s[self.results.clips[part.peak]] for part in self.split.normal]
+            odd += filter(None, [other_length(float(np.mean(lasting_s)), self.threshold.unit_s)])
         if self.between:
             lie, counts = counted(self.between, "event", "lie"), verb(self.between, "count")
             apart = f"{self.run.record.step_s:.2g} s apart"

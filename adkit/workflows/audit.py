@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from adkit.data.clips import other_length
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, alarms_p_value, noticeable_rate
-from adkit.stats.formatting import bound_text, rate_text
+from adkit.stats.formatting import bound_text, counted, rate_text
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Drift
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
@@ -64,13 +65,15 @@ class Audit:
             f"drift of the scores{upwards}: p = {self.drift.p_value:.3g}; a fresh score is above a calibrated one "
             f"in {self.drift.shift:.0%} of pairs",
         ]
+        if other := other_length(self.fresh.unit_s, promised.unit_s):
+            sentences.append(other)
         if self.verdict != "kept":
             sentences.append(
                 f"look at the {unit}s: if light, camera or file type changed, change it back or fit again; "
                 "if good parts look so from now on, adkit calibrate sets a threshold from them"
             )
         if few:
-            sentences.append(f"{count} {unit}s are too few to notice any broken promise")
+            sentences.append(f"{counted(count, unit, 'are')} too few to notice any broken promise")
         elif self.verdict == "kept":
             rate = f"{self.noticeable_rate:.1%}"
             sentences.append(

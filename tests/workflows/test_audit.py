@@ -135,7 +135,7 @@ def test_too_few_images_to_notice_anything_are_told_so(run: Run, registry: Regis
     assert found.verdict == "kept"  # p = 1/100 is not below 1/100
     assert found.noticeable_rate is None
     assert found.sentences()[0] == "too few images to judge the promise"
-    assert found.sentences()[-1] == "1 images are too few to notice any broken promise"
+    assert found.sentences()[-1] == "1 image is too few to notice any broken promise"
 
 
 def test_what_was_learned_from_or_calibrated_with_is_left_out(
