@@ -1,9 +1,10 @@
 """Which frames of a clip are anomalous, from a file beside it with its name (press.mp4: press.csv, press.mp4.csv).
 
 - .csv: a header, and a line for each anomaly. The columns are either `start_s` and `end_s`, in seconds from the clip's
-  first frame: a frame belongs to the anomaly when start_s ≤ its time < end_s; or `first_frame` and `last_frame`, both
-  counted from 0, both anomalous. A column `kind` may name the anomaly; where it says nothing, the folder does. A header
-  alone says that all frames are normal. Commas, semicolons or tabs part the columns; but for commas, 1,5 is 1.5.
+  first frame: a frame belongs to the anomaly when, to a thousandth, start_s ≤ its time < end_s; or `first_frame` and
+  `last_frame`, both counted from 0, both anomalous. A column `kind` may name the anomaly; where it says nothing, the
+  folder does. A header alone says that all frames are normal. Commas, semicolons or tabs part the columns; but for
+  commas, 1,5 is 1.5.
 - .json: a list of objects with the same names: [{"start_s": 3.2, "end_s": 5.0, "kind": "stop"}].
 - .npy: a one-dimensional array with 0 (normal) or 1 (anomalous) for each frame.
 - .mat: `volLabel`, a mask for each frame, as Avenue has it (Lu et al., ICCV 2013). 1_label.mat, in any folder, is
@@ -30,6 +31,7 @@ _SECONDS = ("start_s", "end_s")
 _FRAMES = ("first_frame", "last_frame")
 _FORMAT = "a label has start_s and end_s (seconds), or first_frame and last_frame (from 0), and may have kind"
 _ROUNDING_S = 1.0  # an end may lie behind the last frame by this much: lengths of videos are often rounded up
+_WRITTEN_S = 0.0006  # times are written with three decimals, as `score` writes those of events
 
 
 def is_labels(path: Path) -> bool:
@@ -137,7 +139,8 @@ def _frames_of(label: Mapping[str, Any], times_s: NDArray[np.float64]) -> range:
         return range(int(first), int(last) + 1)
     start_s, end_s = (_number(label, name) for name in _SECONDS)
     last_s = float(times_s[-1])
-    inside = np.flatnonzero((times_s >= start_s) & (times_s < end_s))
+    slack_s = float(np.diff(times_s).min(initial=2 * _WRITTEN_S)) / 2
+    inside = np.flatnonzero((times_s >= start_s - slack_s) & (times_s < end_s - slack_s))
     if start_s < 0 or end_s > last_s + _ROUNDING_S or not inside.size:
         raise ValueError(f"seconds {start_s:g} to {end_s:g}; its frames are from 0 to {last_s:g} s")
     return range(int(inside[0]), int(inside[-1]) + 1)

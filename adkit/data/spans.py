@@ -28,7 +28,8 @@ class Span:
     end_s: float
 
     def __str__(self) -> str:
-        return f"{clock(self.start_s)}-{clock(self.end_s)}"
+        times = ((one, clock(one)) for one in (self.start_s, self.end_s))
+        return "-".join(text if parse_time(text) == time_s else f"{time_s}s" for time_s, text in times)
 
     def __contains__(self, time_s: float) -> bool:
         return self.start_s <= time_s < self.end_s

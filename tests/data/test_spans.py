@@ -53,8 +53,10 @@ def test_frames_of_spans_are_normal_clips(tmp_path: Path) -> None:
     assert dataset.samples("test") == []
 
 
-def test_a_run_finds_its_spans_again(tmp_path: Path) -> None:
-    dataset = VideoSpans(video_of(tmp_path / "a.mp4", 30), parse_spans(["0:00-0:02"]))
+@pytest.mark.parametrize("span", ["0:00-0:02", "0:00-0:01.96", "0.04s-1.25s"])
+def test_a_run_finds_its_spans_again(tmp_path: Path, span: str) -> None:
+    dataset = VideoSpans(video_of(tmp_path / "a.mp4", 30), parse_spans([span]))
+    assert parse_spans([dataset.spec.partition("@")[2]]) == dataset.spans
     (again,) = open_datasets(dataset.spec, dataset.root, load_registry())
     assert again.samples("train") == dataset.samples("train")
     with pytest.raises(DatasetError, match="names no span"):

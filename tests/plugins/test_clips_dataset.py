@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from adkit_clips.dataset import Clips
 from PIL import Image
 from scipy.io import savemat
 
+from adkit.data.frame_labels import read_labels
 from adkit.errors import DatasetError
 from adkit.types import Sample
 from tests.videos import grey, write_greys, write_video
@@ -249,6 +251,15 @@ def test_an_end_may_be_rounded_up(line: Path) -> None:
     (line / "test/stop/c.csv").write_text("start_s,end_s\n0.5,1.5\n", encoding="utf-8")
     samples = opened(line).samples("test")[FRAMES:]
     assert [sample.index for sample in samples if sample.anomalous] == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("tick_s", [1 / 15360, 1 / 1000], ids=["of mp4", "of mkv"])
+@pytest.mark.parametrize("digits", [3, 4, 16])
+def test_labels_may_be_rounded_as_score_rounds_times(tmp_path: Path, tick_s: float, digits: int) -> None:
+    path, times_s = tmp_path / "c.csv", np.round(np.arange(30) / 30 / tick_s) * tick_s
+    for first, end in pairwise(range(30)):
+        path.write_text(f"start_s,end_s\n{round(first / 30, digits)},{round(end / 30, digits)}\n", encoding="utf-8")
+        assert [number for number, kind in enumerate(read_labels(path, times_s, "x")) if kind] == [first]
 
 
 def test_two_files_of_labels_are_refused(line: Path) -> None:
