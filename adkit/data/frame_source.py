@@ -28,6 +28,8 @@ from adkit.types import USUAL_RATE, FrameRef, Sample
 
 OnBad = Callable[[Sample, AdkitError], None]
 
+_Decoded = tuple[int, float, int, Any]
+"""Number, time, connection and image."""
 LOOKAHEAD = 16
 """Frames that are decoded ahead of the model: they keep it busy, and bound the memory whatever the data's length."""
 
@@ -167,10 +169,9 @@ class ClipSource:
 
         Connections of a live source are clips of their own. Raises FrameError behind the last frame of what breaks off.
         """
-        pace = Pace(step_s)
         panel: Size | None = None
         shape: Size | None = None
-        for number, time_s, connection, image in self._decoded(view.white):
+        for judged, (number, time_s, connection, image) in self._paced(view.white, every, step_s):
             if shape is None:
                 panel = panel_of(image.shape) if panel_of else None
             elif shape != image.shape:
@@ -182,7 +183,6 @@ class ClipSource:
             if self.seen:
                 self._step_s = time_s - self.last_s
             self.seen, self.last_s = self.seen + 1, time_s
-            judged = number % every == 0 if every else pace(time_s)
             view.require(shape, self.clip.name)
             if judged or panel:
                 name, clip = f"{self.clip.name}#{number}", f"{self.clip.name} {connection}"
@@ -191,7 +191,28 @@ class ClipSource:
             if self.stop.is_set():
                 return
 
-    def _decoded(self, white: int | None) -> Iterator[tuple[int, float, int, Any]]:
+    def _paced(self, white: int | None, every: int | None, step_s: float) -> Iterator[tuple[bool, _Decoded]]:
+        """Say of each decoded frame whether it is judged: of a clip with an end, two at least, as of normal ones."""
+        pace, taken = Pace(step_s), 0
+        held: _Decoded | None = None  # may be the last one
+        fault: FrameError | None = None
+        try:
+            for one in self._decoded(white):
+                if held:
+                    yield False, held
+                judged = one[0] % every == 0 if every else pace(one[1])
+                taken += judged
+                held = None if judged or taken > 1 or self.feed else one
+                if not held:
+                    yield judged, one
+        except FrameError as error:
+            fault = error
+        if held:
+            yield True, held
+        if fault:
+            raise fault
+
+    def _decoded(self, white: int | None) -> Iterator[_Decoded]:
         """Yield number, time, how often a live source was opened anew before, and the decoded frame."""
         if self.feed is not None:
             yield from ((frame.number, frame.time_s, frame.connection, frame) for frame in self.feed)
@@ -204,7 +225,7 @@ class ClipSource:
         else:
             yield from self._images(self.clip.frames, white)
 
-    def _images(self, paths: tuple[Path, ...], white: int | None) -> Iterator[tuple[int, float, int, Any]]:
+    def _images(self, paths: tuple[Path, ...], white: int | None) -> Iterator[_Decoded]:
         for number, path in enumerate(paths):
             try:
                 image = read_image(FrameRef(path), white)
