@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from typing import Literal
 
@@ -53,8 +53,11 @@ _FLAW_WORDS = _these(
 )
 _FLAW_STEMS = tuple(_these("scratch damag contaminat corros corrod deform malform fractur discolo delamin"))
 _DRAWN = _these(
-    "heatmap heatmaps maps overlay overlays prediction predictions result results output outputs thumbnails thumbs"
+    "heatmap heatmaps maps overlay overlays pred preds prediction predictions result results output outputs preview "
+    "previews thumb thumbs thumbnail thumbnails annotated vis viz visualisation visualization visualizations"
 )
+_VIEWS = _these("depth depths disparity infrared ir nir normals pcd pointcloud thermal xyz")
+_MAP = re.compile(r"(?:anomaly|depth|heat|normals?|score)[ _.-]*maps?(?![a-z])", re.IGNORECASE)
 _UNSAID = _DRAWN | _these(
     "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure unbekannt unklar unsicher borderline "
     "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti misc to check todo review new "
@@ -99,8 +102,8 @@ _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 _NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")
 _NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")
-_PICTURE = r"(?:images?|img|photos?|pictures?|pic|rgb|colou?r|orig|original)"
-_OF_PICTURE = re.compile(rf"{_BREAK}{_PICTURE}$|^{_PICTURE}{_BREAK}")
+_PICTURES = _these("image images img photo photos picture pictures pic rgb color colour orig original")
+_OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(_PICTURES)})$|^(?:{'|'.join(_PICTURES)}){_BREAK}")
 
 _NEW_WORD = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])")  # notGood, NG品
 _IN_ORDER = re.compile(r"(?<![^\W_])(n?)[. ]?i[. ]?o(?![^\W_])", re.IGNORECASE)  # "Teil 3 n.i.O.", "Teil3_niO"
@@ -116,6 +119,25 @@ def says(name: str) -> Verdict | None:
 def file_says(stem: str) -> Verdict | None:
     """Return what a file's name says of the part in it."""
     return _verdict(_words(stem), lambda word: _is_bad(word) and word not in _ALSO_OF_FILES)
+
+
+def doubtful_among(stems: Collection[str]) -> set[str]:
+    """Return the names of a folder's files that do not say good where others do, or say bad, or test beside another.
+
+    That is "003_test" beside "003_temp" or "003", if most of those that say test lie beside such a one.
+    """
+    verdicts, tests, others = {stem: file_says(stem) for stem in stems}, dict[str, tuple[str, ...]](), set[object]()
+    wrong = (BAD, None) if GOOD in verdicts.values() else (BAD,)
+    for stem in stems:
+        words = tuple(_words(stem))
+        if words and (words[-1] in _TEST or words[0] in _TEST):
+            tests[stem] = words[:-1] if words[-1] in _TEST else words[1:]
+        else:
+            others |= {words, words[:-1], words[1:]}
+    beside = {stem for stem, rest in tests.items() if rest and rest in others}
+    return {stem for stem, said in verdicts.items() if said in wrong} | (
+        beside if 2 * len(beside) > len(tests) else set()
+    )
 
 
 @cache
@@ -167,6 +189,28 @@ def is_drawn(name: str) -> bool:
     """Say whether a folder's name means what a program drew: "results", "anomaly_maps"."""
     words = {word for word in _words(name) if not word.isdigit()}
     return words <= _NEUTRAL | _UNSAID | {"anomaly"} and not words.isdisjoint(_DRAWN)
+
+
+@cache
+def is_other_view(name: str) -> bool:
+    """Say whether a folder's name means another view of what a camera in colours sees: "depth", "xyz"."""
+    return name.lower() in _VIEWS
+
+
+def derived_among(stems: Collection[str]) -> set[str]:
+    """Return the names of pictures that are named as another, and by a word for what is made of it or another view.
+
+    So are "003_depth" and "overlay 003" beside "003" or "003_rgb"; where only such lie in a folder they are photos.
+    """
+    found, photos = dict[str, tuple[str, ...]](), set[tuple[str, ...]]()
+    for stem in stems:
+        words = _words(_MAP.sub(" heatmap ", stem))
+        rest = tuple(word for word in words if word not in _PICTURES | {"anomaly"})
+        if _DRAWN.isdisjoint(words) and _VIEWS.isdisjoint(words):
+            photos.add(rest)
+        else:
+            found[stem] = tuple(word for word in rest if word not in _DRAWN | _VIEWS)
+    return {stem for stem, rest in found.items() if rest in photos}
 
 
 @cache

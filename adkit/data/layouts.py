@@ -11,11 +11,13 @@ from pathlib import Path
 from adkit.data.folder_names import (
     ANOMALY,
     GOOD,
-    file_says,
+    derived_among,
+    doubtful_among,
     is_drawn,
     is_mask_folder,
     is_neutral,
     is_of_either,
+    is_other_view,
     judges,
     part_good_from_bad,
     says,
@@ -54,8 +56,8 @@ HIDDEN = "hidden folder{s}"
 OWN = "file{s} or folder{s} that adkit wrote"
 LOOPS = "link{s} to folders that are read already"
 VIEWS = "folder{s} of other views beside those in colour"
+DERIVED = "picture{s} drawn from photos, or other views of them, by their names"
 _IN_COLOUR = frozenset(["rgb", "color", "colour"])
-_OF_VIEWS = frozenset(["depth", "depths", "infrared", "ir", "nir", "normals", "pcd", "pointcloud", "thermal", "xyz"])
 NOWHERE = "file{s} or link{s} that cannot be opened"
 
 
@@ -83,7 +85,7 @@ class Contents:
 
     def notes(self, known: Callable[[Path], bool]) -> list[str]:
         """Say how much was left out and why; `known` tells which files are read or told of elsewhere."""
-        passed = {reason: ["/".join(self.inside(path)) for path in paths] for reason, paths in self.passed.items()}
+        passed = {why: sorted("/".join(self.inside(path)) for path in paths) for why, paths in self.passed.items()}
         told = [f"{len(of)} {why.format(s='s' * (len(of) > 1))} ({listed(of)})" for why, of in passed.items()]
         if other := [path.suffix.lower() or path.name for path in self.files if not known(path)]:
             told.append(f"{counted(len(other), 'file')} of other types ({listed(sorted(set(other)), _MOST_SUFFIXES)})")
@@ -119,7 +121,7 @@ def contents_of(folder: Path) -> Contents:
             path = here / name
             if name.startswith(".") or name.lower() in _OF_SYSTEMS:
                 passed[HIDDEN].append(path)
-            elif with_rgb and name.lower() in _OF_VIEWS:
+            elif with_rgb and is_other_view(name):
                 passed[VIEWS].append(path)
             elif not path.is_symlink():
                 continue
@@ -129,6 +131,8 @@ def contents_of(folder: Path) -> Contents:
                 followed.add(target)
                 continue
             folders.remove(name)
+        stems = {name: path.stem for name in names if is_image(path := Path(name)) or is_video(path)}
+        derived = derived_among(set(stems.values()))
         for name in names:
             if name.startswith(".") or name.lower() in _OF_VIEWERS:
                 continue
@@ -137,6 +141,8 @@ def contents_of(folder: Path) -> Contents:
                 passed[NOWHERE].append(path)
             elif is_drawn_by_adkit(path) or (name in _OF_COMPARISON and {*names} >= _OF_COMPARISON):
                 passed[OWN].append(path)
+            elif stems.get(name) in derived:
+                passed[DERIVED].append(path)
             else:
                 found.append(path)
     return Contents(folder, tuple(sorted(found, key=lambda path: path.parts)), passed, tuple(walked))
@@ -175,7 +181,7 @@ def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART
     """Raise DatasetError where files that are to be good lie under a name that says otherwise, or have one.
 
     So does a folder's name beside one that says good. A folder that says good is believed when a file's name only
-    describes: "good/bent pipe.png". Where the names of some files in a folder say good, those of the others do not.
+    describes: "good/bent pipe.png".
     The first `depth` folders are those of splits, of which each is looked at by itself.
     """
     by_folder: dict[Inside, list[str]] = defaultdict(list)
@@ -188,11 +194,12 @@ def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART
     for place, names in by_folder.items():
         above = place[depth:]
         doubtful = kinds[place] not in (None, GOOD) or any(map(_is_doubtful, above))
-        of_name = judges if any(says(one) == GOOD for one in above) else file_says
-        verdicts = {name: of_name(Path(name).stem) for name in names}
-        mixed = of_name is file_says and GOOD in verdicts.values()
-        wrong = ("bad", None) if mixed else ("bad",)
-        bad += ["/".join((*place, name)) for name, verdict in verdicts.items() if doubtful or verdict in wrong]
+        stems = {name: Path(name).stem for name in names}
+        believed = any(says(one) == GOOD for one in above)
+        wrong = (
+            {stem for stem in stems.values() if judges(stem) == "bad"} if believed else doubtful_among(stems.values())
+        )
+        bad += ["/".join((*place, name)) for name, stem in stems.items() if doubtful or stem in wrong]
     if bad:
         told = f"{counted(len(bad), 'file')} in {folder} would be taken as good, and the names say otherwise: {bad[0]}"
         raise DatasetError(told, hint=hint)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from adkit.data.images import DRAWN_BY, png_of
 from adkit.data.inputs import find_inputs
-from adkit.data.layouts import OWN, VIEWS, contents_of, in_numeric_order
+from adkit.data.layouts import DERIVED, OWN, VIEWS, contents_of, in_numeric_order
 from adkit.data.video_writer import Encoding, VideoWriter
 from adkit.errors import DatasetError
 from adkit.types import FrameRef, Sample
@@ -102,6 +102,17 @@ def test_pictures_that_adkit_drew_are_not_read(tmp_path: Path, read: Callable[[P
     (tmp_path / name).write_bytes(png_of(Image.new("RGB", (8, 8))))
     assert [sample.frame.path for sample in read(tmp_path)] == [tmp_path / "a" / "1.png"]
     assert "1 " + OWN.format(s="") in contents_of(tmp_path).notes(lambda _: True)[0]
+
+
+@READERS
+@pytest.mark.parametrize("name", ["1_depth.png", "1-Overlay.jpg", "1_anomaly_map.png", "heatmap 1.bmp", "IR1.png"])
+@pytest.mark.parametrize("photo", ["1.png", "1_rgb.png"])
+def test_what_is_named_as_drawn_from_a_photo_or_another_view_of_it_is_not_read(
+    tmp_path: Path, read: Callable[[Path], list[Sample]], photo: str, name: str
+) -> None:
+    touch(tmp_path, photo, name, "2_depth.png")
+    assert {sample.frame.path.name for sample in read(tmp_path)} == {photo, "2_depth.png"}
+    assert f"1 {DERIVED.format(s='')} ({name})" in contents_of(tmp_path).notes(lambda _: True)[0]
 
 
 @READERS
@@ -229,6 +240,8 @@ BAD_PLACES = [
     "Teil_7_niO.png",
     "Teil 7 n.i.O..png",
     "pitted_surface/1.png",
+    "1_test.png",
+    "test 1.png",
 ]
 
 
