@@ -59,9 +59,11 @@ _DRAWN = _these(
 _VIEWS = _these("depth depths disparity infrared ir nir normals pcd pointcloud thermal xyz")
 _MAP = re.compile(r"(?:anomaly|depth|heat|normals?|score)[ _.-]*maps?(?![a-z])", re.IGNORECASE)
 _UNSAID = _DRAWN | _these(
-    "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure unbekannt unklar unsicher borderline "
-    "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti misc to check todo review new "
-    "neu raw inbox all alle original originals orig source sources backup old alt copy kopie"
+    "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure sure maybe doubtful questionable "
+    "unbekannt unklar unsicher sicher vielleicht fraglich zweifelhaft borderline ambiguous grenzwertig grenzfall "
+    "grenzfälle douteux dudoso dudosos incerto incerti seguro sicuro sûr misc temp tmp to check todo review raw inbox "
+    "new neu neuer nouveau nueva nuova nova nieuwe nowy ny новая untitled unbenannter 新建文件夹 新しいフォルダー 새 "
+    "all alle original originals orig source sources backup old alt copy kopie"
 )
 """Of what nobody has looked at yet, what all were sorted from, and what programs drew: no kinds of defects."""
 _EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})
@@ -72,9 +74,10 @@ _ALSO_OF_FILES = frozenset({"broken", "missing", "wrong", "error", "errors"})
 _NOT = _these("n no non not un nicht kein keine ohne sans without sin senza sem zonder bez nie не без không")
 
 _NEUTRAL = _these(
-    "bmp class classes data dataset dir dirs file files folder folders image images imgs img item items "
-    "jpeg jpg object objects only part parts photo photos picture pictures piece pieces png pngs product "
-    "products sample samples set sets tif tiff teile unit units video videos visualization jpegimages"
+    "bmp carpeta cartella class classes data dataset dir dirs dossier file files folder folders image images imgs img "
+    "item items jpeg jpg mapp mappe object objects only ordner part parts photo photos picture pictures piece pieces "
+    "png pngs product products sample samples set sets tif tiff teile unit units video videos visualization jpegimages "
+    "pasta папка 폴더"
 )
 _WHERE_OR_WHEN = _these(
     "cam cams camera cameras kamera kameras line lines linie linien station stations batch batches charge chargen lot "
@@ -181,7 +184,7 @@ def part_good_from_bad(names: Iterable[str]) -> bool:
 def says_nothing(name: str) -> bool:
     """Say whether a folder's name tells nothing of the parts in it, not even that they are of a kind: "unsorted"."""
     words = {word for word in _words(name) if not word.isdigit()}
-    return words <= _NEUTRAL | _UNSAID and not words.isdisjoint(_UNSAID)
+    return words <= _NEUTRAL | _UNSAID | _NOT and not words.isdisjoint(_UNSAID)
 
 
 @cache

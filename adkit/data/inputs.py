@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adkit.data.contents import contents_of, is_moving
 from adkit.data.images import by_page, is_image
-from adkit.data.layouts import contents_of, in_numeric_order, is_moving, masks_in, require_good
+from adkit.data.layouts import in_numeric_order, masks_in, require_good
 from adkit.data.mask_files import MaskFiles
 from adkit.data.packets import begins_as_video
 from adkit.data.video import is_video, video_times

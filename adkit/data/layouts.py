@@ -1,23 +1,22 @@
-"""Folders of data: one walk through them, and what the places of files in them say."""
+"""What the places of files in folders say: splits, kinds, what is good, and what nobody knows."""
 
 import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from adkit.data.contents import Contents, contents_of
 from adkit.data.folder_names import (
     ANOMALY,
     GOOD,
-    derived_among,
     doubtful_among,
     is_drawn,
     is_mask_folder,
     is_neutral,
     is_of_either,
-    is_other_view,
     judges,
     part_good_from_bad,
     says,
@@ -25,23 +24,14 @@ from adkit.data.folder_names import (
     says_where_or_when,
     split_of,
 )
-from adkit.data.images import is_drawn_by_adkit, is_image
+from adkit.data.images import is_image
 from adkit.data.mask_files import MaskFiles, may_be_mask
 from adkit.data.mask_names import Inside
 from adkit.data.outlines import OUTLINE_SUFFIXES
-from adkit.data.video import is_video
 from adkit.errors import DatasetError
-from adkit.stats.formatting import counted, listed
+from adkit.stats.formatting import counted
 from adkit.stats.segments import grouped
 from adkit.types import FrameRef, Sample, Split
-
-_OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
-_OF_VIEWERS = frozenset({"desktop.ini", "thumbs.db"})
-_OF_COMPARISON = {f"comparison.{kind}" for kind in ("csv", "html", "json", "md", "tex")}
-_OF_ADKIT = (  # of a run, an export, a cell of a comparison, and its results
-    *({"run.json", "model.safetensors"}, {"model.json", "model.onnx", "score.py"}, {"cell.json", "scores.npz"}),
-    _OF_COMPARISON,
-)
 
 TO_TELL_APART = (
     "put good ones into a folder 'good', others beside it into folders named by what is wrong, or list all of them: "
@@ -49,103 +39,6 @@ TO_TELL_APART = (
 )
 
 HELD_OUT_SHARE = 0.2  # of the good images of a dataset that has no test split
-
-_MOST_SUFFIXES = 8
-
-HIDDEN = "hidden folder{s}"
-OWN = "file{s} or folder{s} that adkit wrote"
-LOOPS = "link{s} to folders that are read already"
-VIEWS = "folder{s} of other views beside those in colour"
-DERIVED = "picture{s} drawn from photos, or other views of them, by their names"
-_IN_COLOUR = frozenset(["rgb", "color", "colour"])
-NOWHERE = "file{s} or link{s} that cannot be opened"
-
-
-def is_moving(path: Path) -> bool:
-    """Say whether the file's name says that it moves: a video, or an animated GIF."""
-    return is_video(path) or (is_image(path) and path.suffix.lower() == ".gif")
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """All files in a folder at any depth, sorted by their paths, and what was passed over, by reason."""
-
-    folder: Path
-    files: tuple[Path, ...]
-    passed: dict[str, list[Path]]
-    folders: tuple[Inside, ...] = ()  # those inside that were walked, at any depth, empty ones too
-
-    def inside(self, path: Path) -> Inside:
-        """Return where one of its files or folders lies, in parts."""
-        return path.parts[len(self.folder.parts) :]
-
-    def by_folder(self) -> dict[str, list[Path]]:
-        """Return the files of each folder directly inside, by its name; "" for those in no folder."""
-        return grouped(self.files, lambda path: "/".join(self.inside(path)[:-1][:1]))
-
-    def notes(self, known: Callable[[Path], bool]) -> list[str]:
-        """Say how much was left out and why; `known` tells which files are read or told of elsewhere."""
-        passed = {why: sorted("/".join(self.inside(path)) for path in paths) for why, paths in self.passed.items()}
-        told = [f"{len(of)} {why.format(s='s' * (len(of) > 1))} ({listed(of)})" for why, of in passed.items()]
-        if other := [path.suffix.lower() or path.name for path in self.files if not known(path)]:
-            told.append(f"{counted(len(other), 'file')} of other types ({listed(sorted(set(other)), _MOST_SUFFIXES)})")
-        return [f"left out in {self.folder}: {', '.join(told)}"] if told else []
-
-
-def contents_of(folder: Path) -> Contents:
-    """Look through a folder with all it contains; a link to a folder is followed once, and never to where it came from.
-
-    What is hidden, what systems and viewers keep beside images, and what adkit wrote is passed over.
-    """
-    passed: dict[str, list[Path]] = defaultdict(list)
-    found: list[Path] = []
-    followed = {folder.resolve()}
-    walked: list[Inside] = []
-
-    def refuse(error: OSError) -> None:
-        if isinstance(error, PermissionError) and Path(error.filename) == folder:
-            raise error
-        passed[NOWHERE].append(Path(error.filename))
-
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        here = Path(place)
-        folders.sort()  # which of two links to one folder is followed does not depend on the disk
-        if here != folder and any(own <= {*names} for own in _OF_ADKIT):
-            passed[OWN].append(here)
-            folders.clear()
-            continue
-        if here != folder:
-            walked.append(here.parts[len(folder.parts) :])
-        with_rgb = not _IN_COLOUR.isdisjoint(map(str.lower, folders))
-        for name in list(folders):
-            path = here / name
-            if name.startswith(".") or name.lower() in _OF_SYSTEMS:
-                passed[HIDDEN].append(path)
-            elif with_rgb and is_other_view(name):
-                passed[VIEWS].append(path)
-            elif not path.is_symlink():
-                continue
-            elif (target := path.resolve()) in followed or here.resolve().is_relative_to(target):
-                passed[LOOPS].append(path)
-            else:
-                followed.add(target)
-                continue
-            folders.remove(name)
-        stems = {name: path.stem for name in names if is_image(path := Path(name)) or is_video(path)}
-        derived = derived_among(set(stems.values()))
-        for name in names:
-            if name.startswith(".") or name.lower() in _OF_VIEWERS:
-                continue
-            path = here / name
-            if not os.path.isfile(path):  # noqa: PTH113 (twice as fast, and there may be many)
-                passed[NOWHERE].append(path)
-            elif is_drawn_by_adkit(path) or (name in _OF_COMPARISON and {*names} >= _OF_COMPARISON):
-                passed[OWN].append(path)
-            elif stems.get(name) in derived:
-                passed[DERIVED].append(path)
-            else:
-                found.append(path)
-    return Contents(folder, tuple(sorted(found, key=lambda path: path.parts)), passed, tuple(walked))
 
 
 def kinds_of(places: Iterable[Inside]) -> dict[Inside, str | None]:
@@ -313,9 +206,10 @@ def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> It
     """Place images below folders of splits (train, training, test, test_public, validation, …).
 
     Where no name between says good or bad, the first folder in the split names the kind; what lies in a split itself,
-    or in its "images", is good to learn from, and unknown in tests. Good images of a validation split are learned from
-    as well where there are tests besides. A folder beside the splits that says good is learned from, one that says bad
-    is a kind to test with. Images that do not lie `below` the folder of the splits are left out.
+    or in its "images", is good to learn from, and unknown in tests. So is what nobody looked at ("unsorted"), which is
+    not learned from; what programs drew is left out. Good images of a validation split are learned from as well where
+    there are tests besides. A folder beside the splits that says good is learned from, one that says bad is a kind to
+    test with. Images that do not lie `below` the folder of the splits are left out.
     """
     depth = len(below)
     images = [(inside, path) for inside, path in images if inside[:depth] == below]
@@ -330,9 +224,12 @@ def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> It
         split = {"good": "train", "bad": "test", None: split_of(top)}[said]
         if split is None or split == "private":
             continue
-        telling = [name for name in place if not is_neutral(name)]
+        unseen = any(map(says_nothing, place))
+        telling = [name for name in place if not (is_neutral(name) or says_nothing(name))]
         unsaid = telling[0] if telling else GOOD if split == "train" else None
         kind = top if said == "bad" else kinds[top][place] or (GOOD if said else unsaid)
+        if unseen and not (said or telling) and (split == "train" or any(map(is_drawn, place))):
+            continue
         learned = split == "train" or (split == "validation" and kind == GOOD and with_tests)
         yield Placed("train" if learned else "test", inside, path, kind, certain=bool(said or telling))
 
@@ -357,13 +254,27 @@ def told_kinds(test: Iterable[Placed] | Iterable[Sample] | Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
 
 
-def left_out(placed: Iterable[Placed], masks: MaskFiles) -> list[str]:
-    """Say which images are in no split or kind, and what is to be said of masks."""
+def left_out(placed: Collection[Placed], masks: MaskFiles) -> list[str]:
+    """Say which images are in no split or kind or of unknown truth, and what is to be said of masks."""
+    unknown = [one.inside for one in placed if one.kind is None]
     taken = {one.inside for one in placed} | {*masks.left_out}
-    left = (inside for inside, _ in masks.images if inside not in taken)
-    places = Counter(f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside in left)
-    told = ", ".join(f"{counted(count, 'image')} {place}" for place, count in places.most_common())
-    return [*([f"left out, as no name says whether they are good: {told}"] if told else []), *masks.notes()]
+    several = {inside[0] for inside in taken}
+    left = [inside for inside, _ in masks.images if inside not in taken]
+    lines = []
+    if left:
+        lines.append(f"left out, as no name says whether they are good: {_by_place(left, several)}")
+    if unknown:
+        told = "evaluations leave out what is not known to be good or bad; use test/good/ and test/KIND/"
+        lines.append(f"{_by_place(unknown, several)}: {told}")
+    return lines + masks.notes()
+
+
+def _by_place(images: Iterable[Inside], several: Collection[str]) -> str:
+    """Count images by the folder they lie in: the first, or the first two where `several` are in the first."""
+    places = Counter("/".join(inside[:-1][: 1 + (inside[0] in several)]) for inside in images)
+    return ", ".join(
+        f"{counted(count, 'image')} in {f'{place}/' if place else 'no folder'}" for place, count in places.most_common()
+    )
 
 
 def refuse_several(folder: Path, places: Iterable[Inside]) -> None:

@@ -21,10 +21,11 @@ import numpy as np
 
 from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split, counted
 from adkit.data import layouts
+from adkit.data.contents import Contents, contents_of, is_moving
 from adkit.data.folder_names import ANOMALY, GOOD, says, split_of
 from adkit.data.frame_labels import is_labels, labels_by_clip, labels_of, read_labels
 from adkit.data.images import frame_shape, is_image, read_mask
-from adkit.data.layouts import Contents, Placed
+from adkit.data.layouts import Placed
 from adkit.data.locations import OwnFolder
 from adkit.data.video import Video
 
@@ -64,7 +65,7 @@ class Clips(OwnFolder):
 
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
         super().__init__(folder, spec, root)
-        self._contents = layouts.contents_of(folder)
+        self._contents = contents_of(folder)
         self.layout: Layout = _layout_of(self._contents)
         self._clips = _clips_of(self._contents, self.layout)
         self._samples: dict[Split, list[Sample]] = {}
@@ -104,7 +105,7 @@ class Clips(OwnFolder):
         if unused := [path.name for path in self._contents.files if is_labels(path) and path not in used]:
             lines.append(f"labels without a clip of their name were left out: {', '.join(unused)}")
         lines += self._video_notes
-        return lines + self._contents.notes(lambda path: layouts.is_moving(path) or is_image(path) or is_labels(path))
+        return lines + self._contents.notes(lambda path: is_moving(path) or is_image(path) or is_labels(path))
 
 
 def _layout_of(contents: Contents) -> Layout:
@@ -149,7 +150,7 @@ def _clips_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
     folders: dict[Path, list[Path]] = {}
     for path in layouts.in_numeric_order(filter(_is_frame, files)):
         folders.setdefault(path.parent, []).append(path)
-    videos: dict[Path, list[Path]] = {path: [] for path in files if layouts.is_moving(path)}
+    videos: dict[Path, list[Path]] = {path: [] for path in files if is_moving(path)}
     above = {place for path in (*videos, *folders) for place in path.parents}
     above |= {place for place in folders if Path(str(place).removesuffix(MASKS)) in folders.keys() - {place}}
     found = videos | {place: images for place, images in folders.items() if place not in above}
@@ -190,4 +191,4 @@ def _marked(mask: FrameRef, frame: FrameRef) -> FrameRef | None:
 
 
 def _is_frame(path: Path) -> bool:
-    return is_image(path) and not layouts.is_moving(path)
+    return is_image(path) and not is_moving(path)

@@ -19,9 +19,10 @@ from typing import Literal
 
 from adkit import DatasetError, Sample, Split, counted
 from adkit.data import layouts
+from adkit.data.contents import Contents, contents_of
 from adkit.data.folder_names import GOOD, NORMAL_NAMES, is_mask_folder, says, split_of
 from adkit.data.images import by_page
-from adkit.data.layouts import Contents, Placed, told_kinds
+from adkit.data.layouts import Placed, told_kinds
 from adkit.data.locations import OwnFolder
 from adkit.data.mask_files import may_be_mask
 from adkit.data.mask_names import Inside
@@ -39,7 +40,7 @@ class Folder(OwnFolder):
 
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
         super().__init__(folder, spec, root)
-        self._contents = layouts.contents_of(folder)
+        self._contents = contents_of(folder)
         self.layout: Layout = _layout_of(self._contents)
         self._masks = layouts.masks_in(self._contents)
         below = layouts.place_of_splits(_of_images(self._contents))
@@ -102,11 +103,6 @@ class Folder(OwnFolder):
             above = [one.inside[:-1] for one in self._placed if len(one.inside) > 1]
             few = len({*above}) <= _MOST_NAMES
             lines += _taken_as_good(self.folder, Counter("/".join(place if few else place[:1]) for place in above))
-        if unknown := sum(sample.anomalous is None for sample in test):
-            lines.append(
-                f"{counted(unknown, 'image', 'lie')} directly in the test folder: evaluations leave out "
-                "what is not known to be good or bad; use test/good/ and test/KIND/"
-            )
         return lines + layouts.left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit import DatasetError, FrameRef, Sample, Split, counted
+from adkit.data.contents import contents_of
 from adkit.data.folder_names import ANOMALY, GOOD
 from adkit.data.frame_labels import read_flags
 from adkit.data.images import is_image
-from adkit.data.layouts import contents_of
 from adkit.data.locations import Benchmark
 
 _FOLDERS: dict[Split, str] = {"train": "training", "test": "testing"}

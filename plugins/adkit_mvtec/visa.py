@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from adkit import Sample, Split
+from adkit.data.contents import contents_of
 from adkit.data.folder_names import ANOMALY, GOOD
-from adkit.data.layouts import Placed, contents_of, masks_in, told_kinds, with_held_out, with_masks
+from adkit.data.layouts import Placed, masks_in, told_kinds, with_held_out, with_masks
 from adkit.data.locations import Benchmark
 from adkit.data.tables import placed_rows, read_rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from adkit_clips.dataset import Clips
 from adkit_folder.dataset import Folder
 from PIL import Image
 
+from adkit.data.contents import DERIVED, OWN, VIEWS, contents_of
 from adkit.data.images import DRAWN_BY, png_of
 from adkit.data.inputs import find_inputs
-from adkit.data.layouts import DERIVED, OWN, VIEWS, contents_of, in_numeric_order
+from adkit.data.layouts import in_numeric_order
 from adkit.data.video_writer import Encoding, VideoWriter
 from adkit.errors import DatasetError
 from adkit.types import FrameRef, Sample
@@ -300,13 +302,49 @@ def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["unsorted", "unklar", "to review", "New", "heatmaps", "thumbs", "results 2024", "original", "all"]
+    "name",
+    [
+        *(
+            "unsorted",
+            "unklar",
+            "to review",
+            "New",
+            "heatmaps",
+            "thumbs",
+            "results 2024",
+            "original",
+            "all",
+            "not sure",
+        ),
+        *(
+            "not sure",
+            "vielleicht",
+            "temp",
+            "New folder (2)",
+            "Neuer Ordner",
+            "Nouveau dossier",
+            "Nueva carpeta",
+            "新建文件夹",
+        ),
+    ],
 )
 def test_what_nobody_looked_at_and_what_programs_drew_is_no_kind_of_defect(tmp_path: Path, name: str) -> None:
     touch(tmp_path, *(f"good/{number}.png" for number in range(5)), "stripe/1.png", f"{name}/1.png", f"{name}/2.png")
     dataset = Folder(tmp_path, "x", tmp_path)
     assert {sample.kind for sample in dataset.samples("test")} == {"good", "stripe"}
     assert f"left out, as no name says whether they are good: 2 images in {name}/" in dataset.notes()
+
+
+@pytest.mark.parametrize(("name", "unknown"), [("not sure", 2), ("Neuer Ordner", 2), ("unsorted", 2), ("heatmaps", 0)])
+def test_it_is_neither_learned_from_nor_a_kind_of_defect_in_splits(tmp_path: Path, name: str, unknown: int) -> None:
+    touch(tmp_path, "train/good/1.png", "test/good/1.png", "test/stripe/1.png", f"train/{name}/1.png")
+    touch(tmp_path, f"test/{name}/1.png", f"test/{name}/2.png")
+    kinds = Counter(sample.kind for sample in learned(tmp_path))
+    assert kinds == Counter({"good": 2, "stripe": 1, None: unknown})
+    told = learned_notes(tmp_path)
+    left = "1 image" if unknown else f"2 images in test/{name}/, 1 image"
+    assert f"left out, as no name says whether they are good: {left} in train/{name}/" in told
+    assert any(note.startswith(f"2 images in test/{name}/: evaluations") for note in told) == bool(unknown)
 
 
 @pytest.mark.parametrize("place", ["results/Patchcore/v0/images/stripe", "anomaly_maps/stripe", "heatmaps/NG"])

@@ -347,7 +347,7 @@ def test_of_images_in_the_test_folder_itself_the_truth_is_unknown(tmp_path: Path
     assert "1 to learn from; to test with: 1 crack" in first
     assert masks[0] == "1 mask belongs to no image that was found: masks/crack/b.png"
     assert masks[1].startswith("1 of 1 anomalous image has no mask: Test/crack/d.png")
-    assert second.startswith("2 images lie directly in the test folder: evaluations leave out")
+    assert second.startswith("2 images in Test/: evaluations leave out")
 
 
 @pytest.mark.parametrize("masks", ["Ground_Truth/crack", "MASKS/crack", "masks/CRACK"])

@@ -1,0 +1,119 @@
+"""The one walk through folders of data: what is in them, and what is passed over."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from adkit.data.folder_names import derived_among, is_other_view
+from adkit.data.images import is_drawn_by_adkit, is_image
+from adkit.data.mask_names import Inside
+from adkit.data.video import is_video
+from adkit.stats.formatting import counted, listed
+from adkit.stats.segments import grouped
+
+_OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
+_OF_VIEWERS = frozenset({"desktop.ini", "thumbs.db"})
+_OF_COMPARISON = {f"comparison.{kind}" for kind in ("csv", "html", "json", "md", "tex")}
+_OF_ADKIT = (  # of a run, an export, a cell of a comparison, and its results
+    *({"run.json", "model.safetensors"}, {"model.json", "model.onnx", "score.py"}, {"cell.json", "scores.npz"}),
+    _OF_COMPARISON,
+)
+
+_MOST_SUFFIXES = 8
+
+HIDDEN = "hidden folder{s}"
+OWN = "file{s} or folder{s} that adkit wrote"
+LOOPS = "link{s} to folders that are read already"
+VIEWS = "folder{s} of other views beside those in colour"
+DERIVED = "picture{s} drawn from photos, or other views of them, by their names"
+_IN_COLOUR = frozenset(["rgb", "color", "colour"])
+NOWHERE = "file{s} or link{s} that cannot be opened"
+
+
+def is_moving(path: Path) -> bool:
+    """Say whether the file's name says that it moves: a video, or an animated GIF."""
+    return is_video(path) or (is_image(path) and path.suffix.lower() == ".gif")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All files in a folder at any depth, sorted by their paths, and what was passed over, by reason."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    passed: dict[str, list[Path]]
+    folders: tuple[Inside, ...] = ()  # those inside that were walked, at any depth, empty ones too
+
+    def inside(self, path: Path) -> Inside:
+        """Return where one of its files or folders lies, in parts."""
+        return path.parts[len(self.folder.parts) :]
+
+    def by_folder(self) -> dict[str, list[Path]]:
+        """Return the files of each folder directly inside, by its name; "" for those in no folder."""
+        return grouped(self.files, lambda path: "/".join(self.inside(path)[:-1][:1]))
+
+    def notes(self, known: Callable[[Path], bool]) -> list[str]:
+        """Say how much was left out and why; `known` tells which files are read or told of elsewhere."""
+        passed = {why: sorted("/".join(self.inside(path)) for path in paths) for why, paths in self.passed.items()}
+        told = [f"{len(of)} {why.format(s='s' * (len(of) > 1))} ({listed(of)})" for why, of in passed.items()]
+        if other := [path.suffix.lower() or path.name for path in self.files if not known(path)]:
+            told.append(f"{counted(len(other), 'file')} of other types ({listed(sorted(set(other)), _MOST_SUFFIXES)})")
+        return [f"left out in {self.folder}: {', '.join(told)}"] if told else []
+
+
+def contents_of(folder: Path) -> Contents:
+    """Look through a folder with all it contains; a link to a folder is followed once, and never to where it came from.
+
+    What is hidden, what systems and viewers keep beside images, and what adkit wrote is passed over.
+    """
+    passed: dict[str, list[Path]] = defaultdict(list)
+    found: list[Path] = []
+    followed = {folder.resolve()}
+    walked: list[Inside] = []
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, PermissionError) and Path(error.filename) == folder:
+            raise error
+        passed[NOWHERE].append(Path(error.filename))
+
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        here = Path(place)
+        folders.sort()  # which of two links to one folder is followed does not depend on the disk
+        if here != folder and any(own <= {*names} for own in _OF_ADKIT):
+            passed[OWN].append(here)
+            folders.clear()
+            continue
+        if here != folder:
+            walked.append(here.parts[len(folder.parts) :])
+        with_rgb = not _IN_COLOUR.isdisjoint(map(str.lower, folders))
+        for name in list(folders):
+            path = here / name
+            if name.startswith(".") or name.lower() in _OF_SYSTEMS:
+                passed[HIDDEN].append(path)
+            elif with_rgb and is_other_view(name):
+                passed[VIEWS].append(path)
+            elif not path.is_symlink():
+                continue
+            elif (target := path.resolve()) in followed or here.resolve().is_relative_to(target):
+                passed[LOOPS].append(path)
+            else:
+                followed.add(target)
+                continue
+            folders.remove(name)
+        stems = {name: path.stem for name in names if is_image(path := Path(name)) or is_video(path)}
+        derived = derived_among(set(stems.values()))
+        for name in names:
+            if name.startswith(".") or name.lower() in _OF_VIEWERS:
+                continue
+            path = here / name
+            if not os.path.isfile(path):  # noqa: PTH113 (twice as fast, and there may be many)
+                passed[NOWHERE].append(path)
+            elif is_drawn_by_adkit(path) or (name in _OF_COMPARISON and {*names} >= _OF_COMPARISON):
+                passed[OWN].append(path)
+            elif stems.get(name) in derived:
+                passed[DERIVED].append(path)
+            else:
+                found.append(path)
+    return Contents(folder, tuple(sorted(found, key=lambda path: path.parts)), passed, tuple(walked))
