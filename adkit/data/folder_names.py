@@ -19,39 +19,52 @@ def _these(words: str) -> frozenset[str]:
 
 
 _GOOD_WORDS = _these(
-    "good goods goodparts ok oks okay okparts flawless faultless defectless defectfree gut gutteil gutteile bon bons "
-    "bonne bonnes bueno buenos buono buoni goed fehlerfrei fehlerlos einwandfrei dobry dobre dobrý dobré годный годные "
-    "godkänd godkendt godkjent hyvä hyvät ehjä dobrá добрі хорошие хороший sağlam saglam kusursuz hatasız hibátlan "
-    "tốt đạt bagus جيد سليم תקין अच्छा ดี καλό καλά "
-    "良 良品 良好 优良 合格 合格品 正品 好 好品 无缺陷 無缺陷 无瑕疵 양품 합격 합격품"
+    "good goods goodparts ok oks okay okparts flawless faultless defectless defectfree gut gute guten guter gutes "
+    "gutteil gutteile bon bons bonne bonnes bueno buenos buena buenas buono buoni buona buone goed goede dobry dobre "
+    "dobra dobrý dobré годный годные годен godkänd godkendt godkjent hyvä hyvät ehjä dobrá добрі хорошие хороший "
+    "sağlam saglam kusursuz hatasız hibátlan tốt đạt bagus جيد سليم תקין अच्छा ดี καλό καλά 良 良品 良好 优良 合格 "
+    "合格品 正品 好 好品 好的 好件 无缺陷 無缺陷 无瑕疵 양품 합격 합격품"
 )
 _GOOD_ALONE = _these(
     "normal normals io pass passed healthy intact conforming conform conforme conformes accepted acceptable correct "
-    "usable accept nominal clean perfect golden reference references aprobado aprobados aprovado aprovados god gode "
-    "bom boa iyi jó apto aptos idoneo idonei conformi zgodne zgodny go норма 正常 정상"
+    "usable accept nominal clean perfect golden reference references referenz aprobado aprobados aprobadas aprovado "
+    "aprovados aprovadas god gode bra bom boa boas iyi jó apto aptos idoneo idonei conformi zgodne zgodny go норма "
+    "正常 正常品 정상 정상품"
 )
 """Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
 _BAD_WORDS = _these(
     "bad bads badparts ng ngs ngparts nok noks nokparts nio ko poor fail fails failed failing failure failures scrap "
     "scrapped rework unusable incorrect def defs "
-    "schlecht schlechtteil schlechtteile defekt defekte fehler fehlerhaft fehlteil fehlteile ausschuss kaputt "
-    "nacharbeit mauvais défaut défauts defaut defauts rebut rebuts malo malos defecto defectos rechazo rechazos "
-    "difetto difetti scarto scarti defeito defeitos reprovado reprovados afkeur "
-    "wadliwy wadliwe zły złe niezgodne niezgodny vadný vadné zmetek zmetky брак бракованные браковані дефект дефекты "
-    "плохие плохой underkänd dålig dåliga dårlig dårlige avvist kasseret viallinen vialliset kötü hatalı hatali "
+    "fehlteil fehlteile nacharbeit défaut défauts defaut defauts rebut rebuts malo malos malas scarto scarti defeito "
+    "defeitos slecht slechte afkeur zły złe zła wady niezgodne niezgodny zmetek zmetky плохие плохой "
+    "dålig dåliga dårlig dårlige avvist kasseret viallinen vialliset kötü hatalı hatali "
     "kusurlu bozuk hibás selejt rossz ruim ruins lỗi hỏng cacat rusak معيب تالف פגום खराब เสีย ελαττωματικό κακό "
-    "非良品 残次品 不良 不良品 坏 坏品 废品 报废 有缺陷 有瑕疵 否 不具合 "
-    "不合格 不合格品 缺陷 次品 瑕疵 异常 異常 欠陥 불량 불량품 불합격 불합격품"
+    "非良品 残次品 不良 不良品 坏 坏的 坏件 坏品 废品 报废 有缺陷 有瑕疵 否 不具合 "
+    "不合格 不合格品 缺陷 次品 瑕疵 异常 异常品 異常 異常品 欠陥 불량 불량품 불합격 불합격품"
 )
-_BAD_STEMS = ("defect", "anomal", "abnormal", "fault", "reject", "rechaz", "nonconform", "unhealthy", "unaccept")
+_GOOD_STEMS = tuple(_these("fehlerfrei fehlerlos einwandfrei mangelfrei makellos defektfrei goedgekeur godkän"))
+_BAD_STEMS = tuple(
+    _these(
+        "defect anomal abnormal fault reject rechaz nonconform unhealthy unaccept fehler schlecht defekt mangel mängel "
+        "ausschu kaputt mauvais défect difett cattiv defeituos reprovad afgekeur wadliw vadn špatn брак дефект негодн "
+        "underkän huono"
+    )
+)
 _FLAW_WORDS = _these(
-    "broken bent torn burr burrs crack cracks cracked dent dents dented stain stains stained dirty rust rusty "
-    "chipped flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes pinhole "
-    "pinholes blowhole blowholes porosity blister blisters kratzer riss risse delle dellen beschädigt beschaedigt "
-    "verbogen gebrochen verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi falsch rotten "
-    "crazing inclusion inclusions pitted pitting spalling misprint misaligned"
+    "broken bent torn burr burrs crack cracks cracked dent dents dented stain stains stained dirty rust rusty chipped "
+    "flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes pinhole pinholes blowhole "
+    "blowholes porosity blister blisters riss risse delle dellen lunker poren grat bruch beule beulen einschluss "
+    "einschlüsse verunreinigung verunreinigungen fehlend fehlende rayure rayures fissure fissures cassé grieta "
+    "grietas rotura mancha manchas graffio graffi crepa falsch rotten crazing inclusion inclusions pitted pitting "
+    "spalling misprint misaligned 划痕 划伤 裂纹 凹痕 污渍 脏污 破损 气泡 毛刺 变形 傷 キズ 汚れ 欠け 割れ 打痕 "
+    "스크래치 크랙 찍힘 이물"
 )
-_FLAW_STEMS = tuple(_these("scratch damag contaminat corros corrod deform malform fractur discolo delamin"))
+_FLAW_STEMS = tuple(
+    _these(
+        "scratch damag contaminat corros corrod deform malform fractur discolo delamin kratz zerkratz gerissen "
+        "verbogen gebrochen verschmutz beschädigt beschaedigt"
+    )
+)
 _DRAWN = _these(
     "heatmap heatmaps maps overlay overlays pred preds prediction predictions result results output outputs preview "
     "previews thumb thumbs thumbnail thumbnails annotated vis viz visualisation visualization visualizations"
@@ -74,10 +87,11 @@ _ALSO_OF_FILES = frozenset({"broken", "missing", "wrong", "error", "errors"})
 _NOT = _these("n no non not un nicht kein keine ohne sans without sin senza sem zonder bez nie не без không")
 
 _NEUTRAL = _these(
-    "bmp carpeta cartella class classes data dataset dir dirs dossier file files folder folders image images imgs img "
-    "item items jpeg jpg mapp mappe object objects only ordner part parts photo photos picture pictures piece pieces "
-    "png pngs product products sample samples set sets tif tiff teile unit units video videos visualization jpegimages "
-    "pasta папка 폴더"
+    "bild bilder bmp carpeta cartella class classes data dataset dir dirs dossier file files folder folders foto "
+    "fotos image images imgs img item items jpeg jpg mapp mappe object objects only ordner part parts photo photos "
+    "picture pictures piece pieces png pngs product products sample samples set sets tif tiff teile unit units video "
+    "videos visualization jpegimages pasta папка 폴더 pièce pièces pieza piezas pezzi peças delen części детали bilde "
+    "图片 图像 照片 样本 样品 画像 零件 产品 製品 部品 이미지"
 )
 _WHERE_OR_WHEN = _these(
     "cam cams camera cameras kamera kameras line lines linie linien station stations batch batches charge chargen lot "
@@ -108,8 +122,12 @@ _NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")
 _PICTURES = _these("image images img photo photos picture pictures pic rgb color colour orig original")
 _OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(_PICTURES)})$|^(?:{'|'.join(_PICTURES)}){_BREAK}")
 
-_NEW_WORD = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])")  # notGood, NG品
-_IN_ORDER = re.compile(r"(?<![^\W_])(n?)[. ]?i[. ]?o(?![^\W_])", re.IGNORECASE)  # "Teil 3 n.i.O.", "Teil3_niO"
+_NEW_WORD = re.compile(  # notGood, NG品, 良品图片
+    r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])|(?<=[一-鿿])(?=(?:图片|图像|照片|样本|样品|画像|零件|产品|製品|部品)$)"
+)
+_IN_ORDER = re.compile(  # "Teil 3 n.i.O.", "Teil3_niO", "nicht in Ordnung"
+    r"(?<![^\W_])(n?)[. ]{0,2}(?:i[. ]{0,2}o|in[ _-]?ordnung)(?![^\W_])", re.IGNORECASE
+)
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 
 
@@ -310,8 +328,10 @@ def _verdict(words: list[str], bad: Callable[[str], bool]) -> Verdict | None:
 
 
 def _is_good(word: str, words: list[str]) -> bool:
-    return word in _GOOD_WORDS or (
-        word in _GOOD_ALONE and all(one in _NEUTRAL | _NOT or one == word or one.isdigit() for one in words)
+    return (
+        word in _GOOD_WORDS
+        or word.startswith(_GOOD_STEMS)
+        or (word in _GOOD_ALONE and all(one in _NEUTRAL | _NOT or one == word or one.isdigit() for one in words))
     )
 
 

@@ -171,7 +171,9 @@ GOOD_AND_BAD = (
     "hyvä/viallinen god/dårlig godkjent/avvist sağlam/hatalı iyi/kötü bom/ruim jó/hibás bun/rebut dobry/zmetek đạt/lỗi "
     "bagus/cacat 好/坏 无缺陷/有缺陷 良/否 正品/废品 хорошие/плохие добрі/браковані zgodne/niezgodne "
     "جيد/معيب अच्छा/खराब ดี/เสีย "
-    "καλό/ελαττωματικό תקין/פגום Go/NoGo idoneo/non_idoneo conformi/non_conformi tốt/không_đạt"
+    "καλό/ελαττωματικό תקין/פגום Go/NoGo idoneo/non_idoneo conformi/non_conformi tốt/không_đạt "
+    "gute_Teile/schlechte_Teile fehlerfreie/fehlerhafte in_Ordnung/nicht_in_Ordnung bonnes_pièces/mauvaises_pièces "
+    "piezas_buenas/piezas_malas goede/slechte 良品图片/不良图片 正常样本/异常样本 годные/негодные"
 )
 
 
