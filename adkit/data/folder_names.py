@@ -114,7 +114,7 @@ _MASK = (
     r"|masques?|máscaras?|mascher[ae]|маск[аи]|掩码|掩膜|マスク)"
 )
 _BREAK = r"[ _.\-]+"
-_MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|$)|^segmentation(?:class|object)")
+_MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|\d*$)|^segmentation(?:class|object)")
 _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 _NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")

@@ -126,8 +126,8 @@ class MaskFiles:
         self.unused[ref] = f"{where} of {of}" if of else where
         over = above if beside is None else tuple(one for one in above if one in beside)
         splits = _splits(above if beside is None else beside)
-        # "defect_masks" may be beside "NG".
-        kinds = [one for one in over if not (is_mask_folder(one) and judges(without_mask(one)))]
+        # "defect_masks" may be beside "NG", and "ground_truth_1" tell of no image.
+        kinds = [one for one in over if not (is_mask_folder(one) and _may_say_nothing(without_mask(one)))]
         *folders, _ = of.replace("\\", "/").split("/")
         stem = stem_of((file_name(of) if of else path.name,))
         wholes = [(*one, *folders[depth:]) for one in (over, kinds) for depth in range(len(folders) + 1)]
@@ -138,7 +138,9 @@ class MaskFiles:
         for place in set(map(_place, wholes)):
             for name, one_of_several in names.items():
                 self._masks[name].append(_Mask(ref, above, place, splits, one_of_several))
-            if place and is_image(path):  # it may be one of several masks of an image, in a folder of its own
+            if (
+                place and is_image(path) and above[-1] in kinds
+            ):  # it may be one of several masks of an image, in a folder of its own
                 self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1], splits, part=True))
 
     def of(self, images: Sequence[tuple[Inside, bool | None]]) -> tuple[dict[Inside, FrameRef], set[Inside]]:
@@ -284,6 +286,10 @@ def _unless_photo(mask: FrameRef, hint: str) -> str:
     if named := [name for name in mask.path.parent.parts if is_mask_folder(name)]:
         return f"{hint}; a folder named {named[-1]!r} is taken for masks: if it holds photos, give it another name"
     return f"{hint}; a file named {mask.path.name!r} is taken for a mask: if it is a photo, give it another name"
+
+
+def _may_say_nothing(of_masks: str) -> bool:
+    return judges(of_masks) is not None or of_masks.isdigit()
 
 
 def _is_empty(mask: FrameRef) -> bool:

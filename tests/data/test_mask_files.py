@@ -56,6 +56,8 @@ ONE_CRACK = [
     "máscaras/a.jpg",
     "掩码/crack/a.png",
     "Semantic maps/a_segm.bmp",
+    "ground_truth_1/crack/a.png",
+    "gt2/crack/a.png",
 ]
 
 
