@@ -116,6 +116,7 @@ _MASK = (
 _BREAK = r"[ _.\-]+"
 _MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|\d*$)|^segmentation(?:class|object)")
 _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
+_OF_LABELS = _MASK_ALONE | _these("gt truth groundtruth verdict verdicts")
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 _NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")
 _NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")
@@ -255,6 +256,11 @@ def is_mask_folder(name: str) -> bool:
     words = _words(name)
     alone = bool(_MASK_ALONE & {*words}) and {*words} <= _MASK_ALONE | _NEUTRAL
     return alone or _MASK_IN_NAME.search(name.lower()) is not None
+
+
+def may_be_labels(stem: str) -> bool:
+    """Say whether a file's name means that it tells what images are: "train_labels", "ground_truth", "defects"."""
+    return not _OF_LABELS.isdisjoint(_words(stem)) or file_says(stem) == BAD
 
 
 @cache

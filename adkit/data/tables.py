@@ -22,18 +22,26 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from adkit.data.folder_names import ANOMALY, GOOD, file_says, says, split_of
+from adkit.data.contents import Contents
+from adkit.data.folder_names import ANOMALY, GOOD, file_says, judges, may_be_labels, says, split_of
 from adkit.data.images import is_image
 from adkit.data.layouts import Placed
-from adkit.data.mask_files import marks_any, mask_at
+from adkit.data.mask_files import marks_any, mask_at, may_be_mask
 from adkit.data.outline_formats import without_upload
 from adkit.data.outlines import called_bad_in, is_outlines
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
+from adkit.stats.formatting import counted, listed
 
 COLUMNS = ("path", "split", "kind", "mask", "group")
 TABLE_HINT = "columns: path, and if wanted split (train, test), kind (good, or what is wrong), mask, group"
 LABEL_SUFFIXES = (".csv", ".json", ".jsonl", ".xml")  # of files that tell what images are
+_UNREAD_TABLES = frozenset(
+    {".accdb", ".db", ".h5", ".hdf5", ".mat", ".mdb", ".npy", ".npz", ".numbers", ".ods", ".parquet", ".pkl", ".sqlite"}
+    | {".xls", ".xlsm", ".xlsx"}
+)
+_HEAD_BYTES, _MOST_BYTES = 4096, 1 << 20  # of a file that may tell of images
+_WORD = re.compile(r"[^\s:=\"'<>,;|{}\[\]()/\\]+")
 LINE = "\n"  # a key that no column has: where in the table a row stands
 
 _ALSO = {
@@ -113,6 +121,31 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
     of_images = [cells for cells in rows if table.stem.lower() in lowered or any(map(names_one, cells))]
     judging |= any(map(_may_be_truths, zip_longest(*of_images, fillvalue="")))
     return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in of_images)
+
+
+def unread_labels(contents: Contents, images: Collection[str]) -> list[str]:
+    """Say which files that are not read may tell what such images are: tables, and what names one and speaks of bad."""
+    stems = {Path(name).stem.lower() for name in images if is_image(Path(name))}
+    named = {name.lower() for name in images} | {stem for stem in stems if not stem.isdigit()}
+    others = (path for path in contents.files if images and not may_be_mask(path))
+    unread = ["/".join(contents.inside(path)) for path in others if _may_judge(path, named)]
+    told = f"{counted(len(unread), 'file', 'were')} not read that may tell what images are: {listed(unread)}"
+    return [f"{told}; what it tells can be listed in a CSV file: manifest:FILE.csv"] if unread else []
+
+
+def _may_judge(path: Path, images: Collection[str]) -> bool:
+    if path.suffix.lower() in _UNREAD_TABLES or may_be_labels(path.stem):
+        return True
+    if path.suffix.lower() in LABEL_SUFFIXES[:3]:  # they were read
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            text = b"" if b"\0" in head else head + file.read(_MOST_BYTES)
+        words = set(_WORD.findall(text.decode("utf-8", "replace").lower()))
+    except OSError:
+        return False
+    return not words.isdisjoint(images) and any(judges(word) == "bad" for word in words)
 
 
 def _may_be_truths(column: Sequence[str]) -> bool:

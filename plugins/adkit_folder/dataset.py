@@ -26,7 +26,7 @@ from adkit.data.layouts import Placed, told_kinds
 from adkit.data.locations import OwnFolder
 from adkit.data.mask_files import may_be_mask
 from adkit.data.mask_names import Inside
-from adkit.data.tables import LABEL_SUFFIXES, TABLE_HINT, judges_any
+from adkit.data.tables import LABEL_SUFFIXES, TABLE_HINT, judges_any, unread_labels
 
 _MOST_NAMES = 5
 
@@ -59,6 +59,7 @@ class Folder(OwnFolder):
         unsaid = {name for one in placed if one.kind == GOOD and not one.certain for name in one.inside}
         self._masks.require_readable(unsaid)
         self._require_no_table(unsaid)
+        self._unread = unread_labels(self._contents, unsaid)
         self._placed = placed if tests else layouts.with_held_out(placed)
         self.held_out_share = layouts.HELD_OUT_SHARE if self._placed != placed else 0.0
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
@@ -103,7 +104,7 @@ class Folder(OwnFolder):
             above = [one.inside[:-1] for one in self._placed if len(one.inside) > 1]
             few = len({*above}) <= _MOST_NAMES
             lines += _taken_as_good(self.folder, Counter("/".join(place if few else place[:1]) for place in above))
-        return lines + layouts.left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
+        return lines + self._unread + layouts.left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
 
 
 def _of_images(contents: Contents) -> list[Inside]:

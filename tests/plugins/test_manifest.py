@@ -185,12 +185,39 @@ def test_whatever_file_tells_what_images_are_is_not_looked_past(tmp_path: Path, 
         ("1.json", FLAGGED.replace("defect", "good")),
         ("broken.json", "{"),
         ("deep.json", "[" * 100_000),
+        ("grab.log", "2.png saved\n"),
+        ("LICENSE.txt", "no warranty for defects\n"),
+        ("camera.yaml", "gain: 1\nbad_pixels: corrected\n"),
     ],
 )
 def test_files_that_tell_nothing_of_images_are_left_alone(tmp_path: Path, name: str, content: str) -> None:
     touch(tmp_path, "1.png", "day/2.png")
     (tmp_path / name).write_text(content, encoding="utf-8")
-    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert len(dataset.samples("train")) == 2
+    assert not any("may tell" in note for note in dataset.notes())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *(
+            ("parts.xlsx", ""),
+            ("ground_truth.txt", "1 30.5 40 50 60\n"),
+            ("train_labels.mat", ""),
+            ("Fehlerliste.pdf", ""),
+        ),
+        *(("a.yaml", "- file: a1.png\n  state: bad\n"), ("a.xml", "<a><f>1.PNG</f><s>NG</s></a>")),
+        *(("a.txt", "bad:\na1\n"), ("notes.md", "not_ok: a1")),
+    ],
+)
+def test_what_is_not_read_and_may_tell_what_images_are_is_told(tmp_path: Path, name: str, content: str) -> None:
+    touch(tmp_path, "1.png", "a1.png")
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    told = f"1 file was not read that may tell what images are: {name}; what it tells"
+    assert any(note.startswith(told) for note in Folder(tmp_path, "x", tmp_path).notes())
+    touch(tmp_path, "bad/1.png", "good/1.png")
+    assert not any(note.startswith(told) for note in Folder(tmp_path, "x", tmp_path).notes()), "names tell"
 
 
 @pytest.mark.parametrize("header", ["filename,label", "image,class", "Image_Path,Defect"])
