@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.folder_names import derived_among, is_other_view
+from adkit.data.folder_names import derived_among, is_of_photos, is_other_view
 from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.data.mask_names import Inside
 from adkit.data.video import is_video
@@ -28,7 +28,6 @@ OWN = "file{s} or folder{s} that adkit wrote"
 LOOPS = "link{s} to folders that are read already"
 VIEWS = "folder{s} of other views beside those in colour"
 DERIVED = "picture{s} drawn from photos, or other views of them, by their names"
-_IN_COLOUR = frozenset(["rgb", "color", "colour"])
 NOWHERE = "file{s} or link{s} that cannot be opened"
 
 
@@ -87,12 +86,12 @@ def contents_of(folder: Path) -> Contents:
             continue
         if here != folder:
             walked.append(here.parts[len(folder.parts) :])
-        with_rgb = not _IN_COLOUR.isdisjoint(map(str.lower, folders))
+        with_photos = any(map(is_of_photos, folders))
         for name in list(folders):
             path = here / name
             if name.startswith(".") or name.lower() in _OF_SYSTEMS:
                 passed[HIDDEN].append(path)
-            elif with_rgb and is_other_view(name):
+            elif with_photos and is_other_view(name):
                 passed[VIEWS].append(path)
             elif not path.is_symlink():
                 continue

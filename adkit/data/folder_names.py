@@ -219,6 +219,12 @@ def is_other_view(name: str) -> bool:
     return name.lower() in _VIEWS
 
 
+@cache
+def is_of_photos(name: str) -> bool:
+    """Say whether a folder's name means photos, and says no more of them: "rgb", "images"."""
+    return name.lower() in _PICTURES
+
+
 def derived_among(stems: Collection[str]) -> set[str]:
     """Return the names of pictures that are named as another, and by a word for what is made of it or another view.
 
@@ -229,7 +235,7 @@ def derived_among(stems: Collection[str]) -> set[str]:
         words = _words(_MAP.sub(" heatmap ", stem))
         rest = tuple(word for word in words if word not in _PICTURES | {"anomaly"})
         if _DRAWN.isdisjoint(words) and _VIEWS.isdisjoint(words):
-            photos.add(rest)
+            photos |= {rest, rest[:-1]} if rest and rest[-1].isdigit() else {rest}  # "003_image_1" is of "003"
         else:
             found[stem] = tuple(word for word in rest if word not in _DRAWN | _VIEWS)
     return {stem for stem, rest in found.items() if rest in photos}

@@ -108,7 +108,7 @@ def test_pictures_that_adkit_drew_are_not_read(tmp_path: Path, read: Callable[[P
 
 @READERS
 @pytest.mark.parametrize("name", ["1_depth.png", "1-Overlay.jpg", "1_anomaly_map.png", "heatmap 1.bmp", "IR1.png"])
-@pytest.mark.parametrize("photo", ["1.png", "1_rgb.png"])
+@pytest.mark.parametrize("photo", ["1.png", "1_rgb.png", "1_image_4.png"])
 def test_what_is_named_as_drawn_from_a_photo_or_another_view_of_it_is_not_read(
     tmp_path: Path, read: Callable[[Path], list[Sample]], photo: str, name: str
 ) -> None:
@@ -161,8 +161,9 @@ def test_other_views_beside_colour_are_not_read(tmp_path: Path) -> None:
     assert [sample.id for sample in samples] == ["train/good/rgb/1.png", "test/hole/RGB/2.png"]
     assert samples[1].mask == FrameRef(tmp_path / "test/hole/gt/2.png")
     assert f"2 {VIEWS.format(s='s')} (test/hole/xyz, train/good/xyz)" in learned_notes(tmp_path)[-1]
-    touch(tmp_path / "cam", "color/1.png", "depth/1.png")
-    assert [sample.id for sample in learned(tmp_path / "cam")] == ["color/1.png"]
+    for photos in ("color", "images"):
+        touch(tmp_path / photos, f"{photos}/1.png", "depth/1.png")
+        assert [sample.id for sample in learned(tmp_path / photos)] == [f"{photos}/1.png"]
 
 
 @pytest.mark.parametrize("place", ["cam1", "Kamera 2", "2026-05-01", "images", "images/Monday"])
