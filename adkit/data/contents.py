@@ -104,7 +104,7 @@ def contents_of(folder: Path) -> Contents:
         stems = {name: path.stem for name in names if is_image(path := Path(name)) or is_video(path)}
         derived = derived_among(set(stems.values()))
         for name in names:
-            if name.startswith(".") or name.lower() in _OF_VIEWERS:
+            if name.startswith((".", "~$")) or name.lower() in _OF_VIEWERS:
                 continue
             path = here / name
             if not os.path.isfile(path):  # noqa: PTH113 (twice as fast, and there may be many)

@@ -56,7 +56,7 @@ _FLAW_WORDS = _these(
     "blowholes porosity blister blisters riss risse delle dellen lunker poren grat bruch beule beulen einschluss "
     "einschlüsse verunreinigung verunreinigungen fehlend fehlende rayure rayures fissure fissures cassé grieta "
     "grietas rotura mancha manchas graffio graffi crepa falsch rotten crazing inclusion inclusions pitted pitting "
-    "spalling misprint misaligned 划痕 划伤 裂纹 凹痕 污渍 脏污 破损 气泡 毛刺 变形 傷 キズ 汚れ 欠け 割れ 打痕 "
+    "spalling misprint misaligned worn 划痕 划伤 裂纹 凹痕 污渍 脏污 破损 气泡 毛刺 变形 傷 キズ 汚れ 欠け 割れ 打痕 "
     "스크래치 크랙 찍힘 이물"
 )
 _FLAW_STEMS = tuple(
@@ -171,7 +171,7 @@ def judges(name: str) -> Verdict | None:
 def split_of(name: str) -> Literal["train", "test", "validation", "private"] | None:
     """Return the split that a folder's name means; "private" for tests whose truth is not published."""
     first, *others = [word for word in _words(name) if not word.isdigit()] or [""]
-    if not {*others} <= _OF_SPLITS | _NEUTRAL:
+    if not all(word in _OF_SPLITS | _NEUTRAL or _is_good(word, [word]) or _is_bad(word) for word in others):
         return None
     if first in _TEST:
         return "private" if "private" in others else "test"

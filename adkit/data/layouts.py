@@ -86,9 +86,9 @@ def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART
     kinds = {(*split, *above): kind for split, places in by_split.items() for above, kind in kinds_of(places).items()}
     for place, names in by_folder.items():
         above = place[depth:]
-        doubtful = kinds[place] not in (None, GOOD) or any(map(_is_doubtful, above))
-        stems = {name: Path(name).stem for name in names}
         believed = any(says(one) == GOOD for one in above)
+        doubtful = kinds[place] not in (None, GOOD) or any(_is_doubtful(one, believed) for one in above)
+        stems = {name: Path(name).stem for name in names}
         wrong = (
             {stem for stem in stems.values() if judges(stem) == "bad"} if believed else doubtful_among(stems.values())
         )
@@ -118,8 +118,10 @@ def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: 
         raise DatasetError(f"{folder} has the folder {'/'.join(first)!r} but none named {wanted}", hint=hint)
 
 
-def _is_doubtful(name: str) -> bool:
-    return says(name) == "bad" or is_mask_folder(name) or is_of_either(name) or split_of(name) not in (None, "train")
+def _is_doubtful(name: str, believed: bool = False) -> bool:
+    """Say whether a folder's name puts in doubt that it is good; `believed`: that of tests, "good/test", does not."""
+    tested = not believed and split_of(name) not in (None, "train")
+    return says(name) == "bad" or is_mask_folder(name) or is_of_either(name) or tested
 
 
 def in_numeric_order(paths: Iterable[Path]) -> list[Path]:
@@ -156,8 +158,12 @@ class Placed:
 
 def masks_in(contents: Contents) -> MaskFiles:
     """Part the images and masks of a folder."""
-    may_tell = (path for path in contents.files if is_image(path) or path.suffix.lower() in OUTLINE_SUFFIXES)
-    return MaskFiles((contents.inside(path), path) for path in may_tell)
+    files = ((contents.inside(path), path) for path in contents.files)
+    return MaskFiles(
+        (inside, path)
+        for inside, path in files
+        if is_image(path) or path.suffix.lower() in OUTLINE_SUFFIXES or any(map(is_mask_folder, inside[:-1]))
+    )
 
 
 def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:
@@ -198,8 +204,13 @@ def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:
 
 def place_of_splits(folders: Iterable[Inside]) -> Inside:
     """Return the one folder below which the splits lie; () where they lie on top, or in several folders."""
-    found = {place[:-1] for place in folders if split_of(place[-1]) == "train"}
+    found = {place[:-1] for place in folders if _is_split_of_all(place)}
     return found.pop() if len(found) == 1 else ()
+
+
+def _is_split_of_all(place: Inside) -> bool:
+    """Say whether a folder is a training split, and not only that of the images of a kind: "good/train"."""
+    return split_of(place[-1]) == "train" and not any(map(says, place[:-1]))
 
 
 def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> Iterator[Placed]:
@@ -221,7 +232,7 @@ def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> It
     for inside, path in images:
         top, place = inside[depth] if len(inside) > depth + 1 else "", inside[depth + 1 : -1]
         said = says(top)
-        split = {"good": "train", "bad": "test", None: split_of(top)}[said]
+        split = "test" if said == "bad" else split_of(top) or (said and "train")
         if split is None or split == "private":
             continue
         unseen = any(map(says_nothing, place))
@@ -280,7 +291,7 @@ def _by_place(images: Iterable[Inside], several: Collection[str]) -> str:
 def refuse_several(folder: Path, places: Iterable[Inside]) -> None:
     """Raise DatasetError for a folder whose folders are datasets of their own."""
     several = sorted(
-        {"/".join(place[:-1]) for place in places if len(place) > 1 and split_of(place[-1]) == "train"}
+        {"/".join(place[:-1]) for place in places if len(place) > 1 and _is_split_of_all(place)}
         | {"/".join(place[:-3]) for place in places if len(place) > 3 and place[-3:-1] == ("Data", "Images")}
     )
     if several:

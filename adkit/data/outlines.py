@@ -145,6 +145,8 @@ def _images(path: Path, _: int) -> tuple[Outlined, ...]:
             found = [Outlined("", None, tuple(of_yolo(line) for line in lines if line))]
         elif path.suffix.lower() == ".xml":
             found = list(in_xml(ElementTree.fromstring(path.read_bytes())))
+        elif path.suffix.lower() not in OUTLINE_SUFFIXES:
+            raise ValueError("neither an image nor a file of outlines")
         else:
             found = list(in_json(json.loads(path.read_text(encoding="utf-8-sig"))))
         if not found:

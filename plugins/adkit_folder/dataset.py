@@ -51,7 +51,8 @@ class Folder(OwnFolder):
             placed = _in_named_folders(images)
         else:
             placed = [Placed("train", inside, path, GOOD, certain=False) for inside, path in images]
-        tests = self.layout == "split folders" and any(one.split == "test" for one in placed)
+        wanted = None if self.layout == "split folders" else GOOD
+        tests = any(one.split == "test" and one.kind == (wanted or one.kind) for one in placed)
         placed = layouts.with_masks(placed, self._masks)
         layouts.require_good(folder, (one.inside for one in placed if one.kind == GOOD), depth=depth)
         if self.layout == "plain images":
@@ -131,8 +132,12 @@ def _layout_of(contents: Contents) -> Layout:
 
 def _in_named_folders(images: Sequence[tuple[Inside, Path]]) -> list[Placed]:
     kinds = layouts.kinds_of(inside[:-1] for inside, _ in images)
-    judged = ((kinds[inside[:-1]], inside, path) for inside, path in images)
-    return [Placed("train" if kind == GOOD else "test", inside, path, kind) for kind, inside, path in judged if kind]
+    placed = []
+    for inside, path in images:
+        if kind := kinds[inside[:-1]]:
+            tested = kind != GOOD or "test" in map(split_of, inside[:-1])  # "good/test"
+            placed.append(Placed("test" if tested else "train", inside, path, kind))
+    return placed
 
 
 def _taken_as_good(folder: Path, counts: Counter[str]) -> list[str]:

@@ -404,6 +404,17 @@ def test_splits_by_other_names(tmp_path: Path, train: str, test: str, good: str)
     assert any("1 image in sorted out/, 1 image in test_private/" in note for note in dataset.notes())
 
 
+@pytest.mark.parametrize(
+    "places", ["good/train good/test bad/test", "train_good test_good test_bad", "OK/train OK/test NG"]
+)
+def test_splits_of_good_images_may_lie_below_what_says_good_or_name_it(tmp_path: Path, places: str) -> None:
+    train, test, bad = places.split()
+    touch(tmp_path, *(f"{place}/{number}.png" for place in places.split() for number in range(5)))
+    found = {split: Folder(tmp_path, "x", tmp_path).samples(split) for split in ("train", "test")}
+    assert {sample.id.rpartition("/")[0] for sample in found["train"]} == {train}
+    assert {sample.id.rpartition("/")[0]: sample.anomalous for sample in found["test"]} == {test: False, bad: True}
+
+
 def test_a_validation_split_is_what_is_tested_with_where_there_is_no_other(tmp_path: Path) -> None:
     touch(tmp_path, "train/good/1.png", "val/good/2.png", "val/stripe/3.png", "scratched/4.png")
     dataset = Folder(tmp_path, "x", tmp_path)

@@ -304,11 +304,14 @@ def test_what_cannot_be_read_is_told_and_never_good(tmp_path: Path) -> None:
     assert any(
         f"2 masks cannot be read: cannot read the shapes of {tmp_path / 'good' / '2.json'} (" in one for one in notes
     )
-    (tmp_path / "project-1.json").unlink()
-    touched(tmp_path, "flat/images/1.png", "flat/images/2.png")
-    written(tmp_path / "flat" / "labels" / "2.txt", "tear 0.0 0 0.0 30 10 50 20\n")
-    with pytest.raises(DatasetError, match=r"may mark what is wrong, and cannot be read: .*2.txt") as caught:
-        Folder(tmp_path / "flat", "x", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["labels/2.txt", "groundTruth/2.mat", "masks/2.npy"])
+def test_masks_that_cannot_be_read_leave_nothing_good(tmp_path: Path, name: str) -> None:
+    touched(tmp_path, "images/1.png", "images/2.png", "masks/readme.md", "labels/train.cache")
+    written(tmp_path / name, "tear 0.0 0 0.0 30 10 50 20\n")
+    with pytest.raises(DatasetError, match=f"may mark what is wrong, and cannot be read: .*{name}") as caught:
+        Folder(tmp_path, "x", tmp_path)
     assert caught.value.hint == "save it again with the tool that made it; or move it away"
 
 
