@@ -67,7 +67,9 @@ _FLAW_STEMS = tuple(
 )
 _DRAWN = _these(
     "heatmap heatmaps maps overlay overlays pred preds prediction predictions result results output outputs preview "
-    "previews thumb thumbs thumbnail thumbnails annotated vis viz visualisation visualization visualizations"
+    "previews thumb thumbs thumbnail thumbnails annotated detected detection detections gradcam saliency recon "
+    "reconstructed reconstruction reconstructions residual residuals vis viz visualisation visualization "
+    "visualizations"
 )
 _VIEWS = _these("depth depths disparity infrared ir nir normals pcd pointcloud thermal xyz")
 _MAP = re.compile(r"(?:anomaly|depth|heat|normals?|score)[ _.-]*maps?(?![a-z])", re.IGNORECASE)

@@ -95,12 +95,16 @@ class Clips(OwnFolder):
             )
         if unknown := sum(not clip.labelled and clip.kind is None for clip in test):
             lines.append(
-                f"{counted(unknown, 'clip', 'lie')} directly in the test folder, without labels: evaluations leave out "
+                f"{counted(unknown, 'clip', 'lie')} in the test folder without a kind or labels: evaluations leave out "
                 "what is not known to be normal or not; use test/normal/ and test/KIND/"
             )
         frames = sum(len(clip.frames) + len(clip.masks) for clip in self._clips)
         if loose := sum(map(_is_frame, self._contents.files)) - frames:
             lines.append(f"left out beside clips or folders of them: {counted(loose, 'image')}")
+        taken = {clip.path for clip in self._clips}
+        left = ["/".join(self._contents.inside(path)) for path in self._contents.files if is_moving(path)]
+        if left := [name for name in left if self.folder / name not in taken]:
+            lines.append(f"left out, as no name says whether they are normal: {', '.join(left)}")
         used = {clip.labels for clip in self._clips}
         if unused := [path.name for path in self._contents.files if is_labels(path) and path not in used]:
             lines.append(f"labels without a clip of their name were left out: {', '.join(unused)}")

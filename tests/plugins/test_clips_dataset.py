@@ -53,6 +53,15 @@ def line(tmp_path: Path) -> Path:
     return tmp_path / "line"
 
 
+def test_clips_of_which_nobody_knows_what_they_are_are_told(line: Path) -> None:
+    for place in ("train/unsorted/d.mp4", "extra/e.mp4", "test/not sure/f.mp4"):
+        write(line / place)
+    dataset = opened(line)
+    assert {sample.clip for sample in dataset.samples("train")} == {"train/normal/a.mp4"}
+    assert kinds(dataset.samples("test"))["test/not sure/f.mp4"] == {None: FRAMES}
+    assert "left out, as no name says whether they are normal: extra/e.mp4, train/unsorted/d.mp4" in dataset.notes()
+
+
 def test_split_folders(line: Path) -> None:
     dataset = opened(line)
     assert dataset.layout == "split folders"
@@ -157,7 +166,7 @@ def test_clips_in_test_itself_are_unknown(line: Path) -> None:
     found = kinds(opened(line).samples("test"))
     assert found["test/d.mp4"] == {None: FRAMES}
     assert found["test/e"] == {None: 1}
-    assert opened(line).notes()[-1].startswith("2 clips lie directly in the test folder, without labels")
+    assert opened(line).notes()[-1].startswith("2 clips lie in the test folder without a kind or labels")
 
 
 @pytest.mark.parametrize(
