@@ -173,7 +173,7 @@ def judges(name: str) -> Verdict | None:
 def split_of(name: str) -> Literal["train", "test", "validation", "private"] | None:
     """Return the split that a folder's name means; "private" for tests whose truth is not published."""
     first, *others = [word for word in _words(name) if not word.isdigit()] or [""]
-    if not all(word in _OF_SPLITS | _NEUTRAL or _is_good(word, [word]) or _is_bad(word) for word in others):
+    if not all(word in _OF_SPLITS | _NEUTRAL or _is_good(word, [word]) for word in others):
         return None
     if first in _TEST:
         return "private" if "private" in others else "test"
