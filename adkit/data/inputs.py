@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adkit.data.contents import contents_of, is_moving
+from adkit.data.folder_names import GOOD
 from adkit.data.images import by_page, is_image
-from adkit.data.layouts import in_numeric_order, masks_in, require_good
+from adkit.data.layouts import in_numeric_order, kinds_of, masks_in, require_good
 from adkit.data.mask_files import MaskFiles
 from adkit.data.packets import begins_as_video
+from adkit.data.tables import require_no_table
 from adkit.data.video import is_video, video_times
 from adkit.errors import DatasetError, FrameError, OptionError
+from adkit.stats.formatting import counted
 from adkit.stats.segments import grouped
 from adkit.types import USUAL_RATE, FrameRef, Sample
 
@@ -103,11 +106,19 @@ def find_inputs(arguments: Iterable[str], *, of_clips: bool = False, hint: str =
 
 
 def require_good_inputs(arguments: Iterable[str], found: Inputs) -> None:
-    """Raise DatasetError where names or masks in a folder say that not all that was found in it is good."""
+    """Raise DatasetError where names, masks or tables in a folder say that not all that was found in it is good."""
     paths = [one.frame.path for one in found.stills] + [path for clip in found.clips for path in clip.files]
     for folder in filter(Path.is_dir, map(Path, arguments)):
-        require_good(folder, [path.relative_to(folder).parts for path in paths if path.is_relative_to(folder)])
-        masks_in(contents_of(folder)).require_none(folder)
+        inside = [path.relative_to(folder).parts for path in paths if path.is_relative_to(folder)]
+        require_good(folder, inside)
+        kinds = kinds_of(one[:-1] for one in inside)
+        unsaid = [one for one in inside if kinds[one[:-1]] is None]
+        if unsaid and GOOD in kinds.values():
+            told = f"{counted(len(unsaid), 'file', 'lie')} in {folder} beside folders that say good, in none of them"
+            raise DatasetError(f"{told}: {'/'.join(unsaid[0])}", hint="name the folders of good ones")
+        contents = contents_of(folder)
+        masks_in(contents).require_none(folder)
+        require_no_table(contents, {name for one in unsaid for name in one})
 
 
 def _named(argument: str, of_clips: bool, notes: list[str], hint: str) -> Iterator[VideoInput | Path]:

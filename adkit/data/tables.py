@@ -91,6 +91,17 @@ def _cells(text: str) -> Cells:
     return Cells(names, [(number, cells) for number, cells in found if any(cells)], delimiter)
 
 
+def require_no_table(contents: Contents, images: Collection[str], *, masked: bool = False) -> None:
+    """Raise DatasetError where a table tells what such images are that nothing else says are good."""
+    lists = () if masked else (".tsv", ".txt")  # beside masks a list is mostly theirs
+    for path in contents.files:
+        if images and path.suffix.lower() in (*LABEL_SUFFIXES, *lists) and judges_any(path, images):
+            told = f"{path} tells what images are that would be taken as good in {contents.folder}"
+            made_of = "write a CSV file of it, which manifest:FILE.csv reads, with"
+            reads = made_of if path.suffix.lower() in LABEL_SUFFIXES[1:] else f"manifest:{path} reads it if it has"
+            raise DatasetError(told, hint=f"{reads} the {TABLE_HINT}; or move it away")
+
+
 def judges_any(table: Path, images: Collection[str]) -> bool:
     """Say whether a file of text tells what images are, by the names of files or folders, with or without suffix."""
     lowered = {one for name in map(str.lower, images) for one in (name, Path(name).stem)}

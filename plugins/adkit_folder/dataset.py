@@ -12,7 +12,7 @@ Where there are defects and no test split (2), a fifth of the good images is hel
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,7 @@ from adkit.data.layouts import Placed, told_kinds
 from adkit.data.locations import OwnFolder
 from adkit.data.mask_files import may_be_mask
 from adkit.data.mask_names import Inside
-from adkit.data.tables import LABEL_SUFFIXES, TABLE_HINT, judges_any, unread_labels
+from adkit.data.tables import require_no_table, unread_labels
 
 _MOST_NAMES = 5
 
@@ -59,7 +59,7 @@ class Folder(OwnFolder):
             self._masks.require_none(folder)
         unsaid = {name for one in placed if one.kind == GOOD and not one.certain for name in one.inside}
         self._masks.require_readable(unsaid)
-        self._require_no_table(unsaid)
+        require_no_table(self._contents, unsaid, masked=bool(self._masks.told))
         self._unread = unread_labels(self._contents, unsaid)
         self._placed = placed if tests else layouts.with_held_out(placed)
         self.held_out_share = layouts.HELD_OUT_SHARE if self._placed != placed else 0.0
@@ -75,16 +75,6 @@ class Folder(OwnFolder):
                 hint += f"; if {all_in[-1]!r} is only the name of all of them: folder:{folder.joinpath(*all_in)}"
             hint = self._masks.unless_photos(hint)
             raise DatasetError(f"no good image was found to learn from in {folder} {told}", hint=hint)
-
-    def _require_no_table(self, images: Collection[str]) -> None:
-        """Raise DatasetError where a table tells what images are that nothing else says are good."""
-        lists = () if self._masks.told else (".tsv", ".txt")  # beside masks a list is mostly theirs
-        for path in self._contents.files:
-            if images and path.suffix.lower() in (*LABEL_SUFFIXES, *lists) and judges_any(path, images):
-                told = f"{path} tells what images are that would be taken as good in {self.folder}"
-                made_of = "write a CSV file of it, which manifest:FILE.csv reads, with"
-                reads = made_of if path.suffix.lower() in LABEL_SUFFIXES[1:] else f"manifest:{path} reads it if it has"
-                raise DatasetError(told, hint=f"{reads} the {TABLE_HINT}; or move it away")
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split."""

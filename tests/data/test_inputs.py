@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,22 @@ def test_masks_in_a_folder_are_not_scored(tmp_path: Path) -> None:
     Image.new("L", (8, 8), 255).save(tmp_path / "Label" / "2_label.png")
     with pytest.raises(DatasetError, match=r"masks lie beside the images of .* \(1, the first: 2_label.png\)"):
         require_good_inputs([str(tmp_path)], found)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["good/1.png", "not sure/2.png"], "1 file lies in .* beside folders that say good, .*: not sure/2"),
+        (["1.png", "1_test.png"], "names say otherwise: 1_test.png"),
+        (["1.png", "NG.csv"], "NG.csv tells what images are"),
+        (["good/1.png", "good/2026-05-01/2.png", "labels.csv"], None),
+    ],
+)
+def test_what_is_named_as_normal_is_doubted_as_a_folder_to_learn_from(
+    tmp_path: Path, names: list[str], told: str | None
+) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("file\n1.png\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=told) if told else contextlib.nullcontext():
+        require_good_inputs([str(tmp_path)], find_inputs([str(tmp_path)]))
