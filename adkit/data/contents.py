@@ -2,12 +2,12 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.folder_names import derived_among, is_of_photos, is_other_view
-from adkit.data.images import is_drawn_by_adkit, is_image
+from adkit.data.folder_names import derived_among, is_drawn, is_of_photos, is_other_view
+from adkit.data.images import has_few_values, is_drawn_by_adkit, is_image
 from adkit.data.mask_names import Inside
 from adkit.data.video import is_video
 from adkit.stats.formatting import counted, listed
@@ -26,8 +26,7 @@ _MOST_SUFFIXES = 8
 HIDDEN = "hidden folder{s}"
 OWN = "file{s} or folder{s} that adkit wrote"
 LOOPS = "link{s} to folders that are read already"
-VIEWS = "folder{s} of other views beside those in colour"
-DERIVED = "picture{s} drawn from photos, or other views of them, by their names"
+DERIVED = "file{s} or folder{s} named as drawn from photos beside them, or as other views of them"
 NOWHERE = "file{s} or link{s} that cannot be opened"
 
 
@@ -86,13 +85,13 @@ def contents_of(folder: Path) -> Contents:
             continue
         if here != folder:
             walked.append(here.parts[len(folder.parts) :])
-        with_photos = any(map(is_of_photos, folders))
+        of_photos = _of_photos_among(here, folders, names)
         for name in list(folders):
             path = here / name
             if name.startswith(".") or name.lower() in _OF_SYSTEMS:
                 passed[HIDDEN].append(path)
-            elif with_photos and is_other_view(name):
-                passed[VIEWS].append(path)
+            elif name in of_photos:
+                passed[DERIVED].append(path)
             elif not path.is_symlink():
                 continue
             elif (target := path.resolve()) in followed or here.resolve().is_relative_to(target):
@@ -101,7 +100,7 @@ def contents_of(folder: Path) -> Contents:
                 followed.add(target)
                 continue
             folders.remove(name)
-        stems = {name: path.stem for name in names if is_image(path := Path(name)) or is_video(path)}
+        stems = _stems(names)
         derived = derived_among(set(stems.values()))
         for name in names:
             if name.startswith((".", "~$")) or name.lower() in _OF_VIEWERS:
@@ -116,3 +115,33 @@ def contents_of(folder: Path) -> Contents:
             else:
                 found.append(path)
     return Contents(folder, tuple(sorted(found, key=lambda path: path.parts)), passed, tuple(walked))
+
+
+def _stems(names: Iterable[str]) -> dict[str, str]:
+    """Return the names of images and videos without suffix, by their names."""
+    return {name: path.stem for name in names if is_image(path := Path(name)) or is_video(path)}
+
+
+def _of_photos_among(here: Path, folders: Sequence[str], names: Sequence[str]) -> set[str]:
+    """Return the folders named as other views beside one of photos, or as drawn with pictures named as those beside.
+
+    Masks lie in such folders as well: they are told by what they hold.
+    """
+    found = {name for name in folders if is_other_view(name)} if any(map(is_of_photos, folders)) else set[str]()
+    doubtful = {name for name in folders if name not in found and (is_drawn(name) or is_other_view(name))}
+    others = [here / name for name in folders if name not in found | doubtful] if doubtful else []
+    photos = {*_stems(names).values()}.union(*(_stems(_listed(folder)).values() for folder in others))
+    for name in doubtful:
+        # With the folder's word, a picture in it has the name of one that lies beside its photo.
+        drawn = {f"{stem} heatmap": here / name / file for file, stem in _stems(_listed(here / name)).items()}
+        alike = derived_among([*photos, *drawn]) & drawn.keys()
+        if alike and 2 * len(alike) >= len(drawn) and not has_few_values(drawn[min(alike)]):
+            found.add(name)
+    return found
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:  # who walks it tells
+        return []

@@ -15,7 +15,7 @@ from adkit_clips.dataset import Clips
 from adkit_folder.dataset import Folder
 from PIL import Image
 
-from adkit.data.contents import DERIVED, OWN, VIEWS, contents_of
+from adkit.data.contents import DERIVED, OWN, contents_of
 from adkit.data.images import DRAWN_BY, png_of
 from adkit.data.inputs import find_inputs
 from adkit.data.layouts import in_numeric_order
@@ -107,14 +107,17 @@ def test_pictures_that_adkit_drew_are_not_read(tmp_path: Path, read: Callable[[P
 
 
 @READERS
-@pytest.mark.parametrize("name", ["1_depth.png", "1-Overlay.jpg", "1_anomaly_map.png", "heatmap 1.bmp", "IR1.png"])
+@pytest.mark.parametrize(
+    "name",
+    ["1_depth.png", "1-Overlay.jpg", "1_anomaly_map.png", "heatmap 1.bmp", "IR1.png", "results/1.png", "ir/1_ir.tif"],
+)
 @pytest.mark.parametrize("photo", ["1.png", "1_rgb.png", "1_image_4.png"])
 def test_what_is_named_as_drawn_from_a_photo_or_another_view_of_it_is_not_read(
     tmp_path: Path, read: Callable[[Path], list[Sample]], photo: str, name: str
 ) -> None:
     touch(tmp_path, photo, name, "2_depth.png")
     assert {sample.frame.path.name for sample in read(tmp_path)} == {photo, "2_depth.png"}
-    assert f"1 {DERIVED.format(s='')} ({name})" in contents_of(tmp_path).notes(lambda _: True)[0]
+    assert f"1 {DERIVED.format(s='')} ({name.partition('/')[0]})" in contents_of(tmp_path).notes(lambda _: True)[0]
 
 
 @READERS
@@ -160,9 +163,9 @@ def test_other_views_beside_colour_are_not_read(tmp_path: Path) -> None:
     samples = learned(tmp_path)
     assert [sample.id for sample in samples] == ["train/good/rgb/1.png", "test/hole/RGB/2.png"]
     assert samples[1].mask == FrameRef(tmp_path / "test/hole/gt/2.png")
-    assert f"2 {VIEWS.format(s='s')} (test/hole/xyz, train/good/xyz)" in learned_notes(tmp_path)[-1]
+    assert f"2 {DERIVED.format(s='s')} (test/hole/xyz, train/good/xyz)" in learned_notes(tmp_path)[-1]
     for photos in ("color", "images"):
-        touch(tmp_path / photos, f"{photos}/1.png", "depth/1.png")
+        touch(tmp_path / photos, f"{photos}/1.png", "depth/a.png")
         assert [sample.id for sample in learned(tmp_path / photos)] == [f"{photos}/1.png"]
 
 
