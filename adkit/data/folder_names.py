@@ -68,19 +68,26 @@ _FLAW_STEMS = tuple(
 _DRAWN = _these(
     "heatmap heatmaps maps overlay overlays pred preds prediction predictions result results output outputs preview "
     "previews thumb thumbs thumbnail thumbnails annotated detected detection detections gradcam saliency recon "
-    "reconstructed reconstruction reconstructions residual residuals vis viz visualisation visualization "
-    "visualizations"
+    "reconstructed reconstruction reconstructions residual residuals report reports screenshot screenshots figures "
+    "vis viz visualisation visualization visualizations"
 )
 _VIEWS = _these("depth depths disparity infrared ir nir normals pcd pointcloud thermal xyz")
 _MAP = re.compile(r"(?:anomaly|depth|heat|normals?|score)[ _.-]*maps?(?![a-z])", re.IGNORECASE)
 _UNSAID = _DRAWN | _these(
     "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure sure maybe doubtful questionable "
-    "unbekannt unklar unsicher sicher vielleicht fraglich zweifelhaft borderline ambiguous grenzwertig grenzfall "
-    "grenzfälle douteux dudoso dudosos incerto incerti seguro sicuro sûr misc temp tmp to check todo review raw inbox "
-    "new neu neuer nouveau nueva nuova nova nieuwe nowy ny новая untitled unbenannter 新建文件夹 新しいフォルダー 새 "
-    "all alle original originals orig source sources backup old alt copy kopie"
+    "unsortiert ungeprüft gesperrt unbekannt unklar unsicher sicher vielleicht fraglich zweifelhaft borderline "
+    "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti seguro sicuro sûr misc temp "
+    "tmp to check unchecked todo pending quarantine review raw inbox new neu neuer nouveau nueva nuova nova nieuwe "
+    "nowy ny новая untitled unbenannter 新建文件夹 新しいフォルダー 새 all alle original originals orig source "
+    "sources backup archive archiv sicherung old alt copy kopie cropped resized augmented aug processed preprocessed "
+    "converted grayscale calibration kalibrierung setup grenzmuster limit à trier zu prüfen clasificar 未分类 未检 "
+    "待检 待判 待定 不明 要確認 未確認 미분류 미확인 보류"
 )
 """Of what nobody has looked at yet, what all were sorted from, and what programs drew: no kinds of defects."""
+_FALSE_ALARM = re.compile(
+    r"false[ _-]?(?:alarm|positive|reject|call)s?(?![a-z])|overkill|(?:pseudo|schein)fehler|fehlalarm|过杀|误判|误报",
+    re.IGNORECASE,
+)
 _EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})
 """The one is good and the other bad, and which one depends on whom one asks."""
 _CLASS = frozenset({"class", "label", "target"})
@@ -241,6 +248,11 @@ def derived_among(stems: Collection[str]) -> set[str]:
         else:
             found[stem] = tuple(word for word in rest if word not in _DRAWN | _VIEWS)
     return {stem for stem, rest in found.items() if rest in photos}
+
+
+def is_false_alarm(name: str) -> bool:
+    """Say whether a folder's name means good parts that were called bad: "false rejects", "overkill"."""
+    return _FALSE_ALARM.search(name) is not None
 
 
 @cache

@@ -14,6 +14,7 @@ from adkit.data.folder_names import (
     GOOD,
     doubtful_among,
     is_drawn,
+    is_false_alarm,
     is_mask_folder,
     is_neutral,
     is_of_either,
@@ -38,6 +39,8 @@ TO_TELL_APART = (
     "manifest:FILE.csv"
 )
 
+_MOST_PLACES = 5  # that are named whole
+
 HELD_OUT_SHARE = 0.2  # of the good images of a dataset that has no test split
 
 
@@ -51,7 +54,8 @@ def kinds_of(places: Iterable[Inside]) -> dict[Inside, str | None]:
     beside_good = {place[:depth] for place in places for depth, name in enumerate(place) if says(name) == GOOD}
     found: dict[Inside, str | None] = {}
     for place in places:
-        if any(place[:depth] in beside_good and is_drawn(name) for depth, name in enumerate(place)):
+        drawn = any(place[:depth] in beside_good and is_drawn(name) for depth, name in enumerate(place))
+        if drawn or any(map(is_false_alarm, place)):
             found[place] = None
             continue
         telling = [name for name in place if not (says_nothing(name) or says_where_or_when(name))]
@@ -233,7 +237,7 @@ def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> It
         top, place = inside[depth] if len(inside) > depth + 1 else "", inside[depth + 1 : -1]
         said = says(top)
         split = "test" if said == "bad" else split_of(top) or (said and "train")
-        if split is None or split == "private":
+        if split is None or split == "private" or any(map(is_false_alarm, place)):
             continue
         unseen = any(map(says_nothing, place))
         telling = [name for name in place if not (is_neutral(name) or says_nothing(name))]
@@ -269,20 +273,21 @@ def left_out(placed: Collection[Placed], masks: MaskFiles) -> list[str]:
     """Say which images are in no split or kind or of unknown truth, and what is to be said of masks."""
     unknown = [one.inside for one in placed if one.kind is None]
     taken = {one.inside for one in placed} | {*masks.left_out}
-    several = {inside[0] for inside in taken}
     left = [inside for inside, _ in masks.images if inside not in taken]
     lines = []
     if left:
-        lines.append(f"left out, as no name says whether they are good: {_by_place(left, several)}")
+        lines.append(f"left out, as no name says whether they are good: {_by_place(left)}")
     if unknown:
         told = "evaluations leave out what is not known to be good or bad; use test/good/ and test/KIND/"
-        lines.append(f"{_by_place(unknown, several)}: {told}")
+        lines.append(f"{_by_place(unknown)}: {told}")
     return lines + masks.notes()
 
 
-def _by_place(images: Iterable[Inside], several: Collection[str]) -> str:
-    """Count images by the folder they lie in: the first, or the first two where `several` are in the first."""
-    places = Counter("/".join(inside[:-1][: 1 + (inside[0] in several)]) for inside in images)
+def _by_place(images: Sequence[Inside]) -> str:
+    """Count images by the folders they lie in, or by the first of these where there are many."""
+    places = Counter("/".join(inside[:-1]) for inside in images)
+    if len(places) > _MOST_PLACES:
+        places = Counter("/".join(inside[:-1][:1]) for inside in images)
     return ", ".join(
         f"{counted(count, 'image')} in {f'{place}/' if place else 'no folder'}" for place, count in places.most_common()
     )

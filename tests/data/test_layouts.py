@@ -310,6 +310,7 @@ def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:
     [
         *("unsorted", "unklar", "to review", "New", "heatmaps", "thumbs", "results 2024", "original", "all"),
         *("not sure", "vielleicht", "temp", "New folder (2)", "Neuer Ordner", "Nouveau dossier", "新建文件夹"),
+        *("bad/false_rejects", "Pseudofehler", "cropped", "Kalibrierung", "screenshots", "待检"),
     ],
 )
 def test_what_nobody_looked_at_and_what_programs_drew_is_no_kind_of_defect(tmp_path: Path, name: str) -> None:
@@ -319,9 +320,11 @@ def test_what_nobody_looked_at_and_what_programs_drew_is_no_kind_of_defect(tmp_p
     assert f"left out, as no name says whether they are good: 2 images in {name}/" in dataset.notes()
 
 
-@pytest.mark.parametrize(("name", "unknown"), [("not sure", 2), ("Neuer Ordner", 2), ("unsorted", 2), ("heatmaps", 0)])
+@pytest.mark.parametrize(
+    ("name", "unknown"), [("not sure", 2), ("Neuer Ordner", 2), ("unsorted", 2), ("heatmaps", 0), ("false alarms", 0)]
+)
 def test_it_is_neither_learned_from_nor_a_kind_of_defect_in_splits(tmp_path: Path, name: str, unknown: int) -> None:
-    touch(tmp_path, "train/good/1.png", "test/good/1.png", "test/stripe/1.png", f"train/{name}/1.png")
+    touch(tmp_path, "train/good/1.png", "test/good/1.png", "test/stripe/1.png", f"train/{name}/a.png")
     touch(tmp_path, f"test/{name}/a.png", f"test/{name}/b.png")
     kinds = Counter(sample.kind for sample in learned(tmp_path))
     assert kinds == Counter({"good": 2, "stripe": 1, None: unknown})
