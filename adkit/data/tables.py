@@ -135,7 +135,7 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
 
 
 def unread_labels(contents: Contents, images: Collection[str]) -> list[str]:
-    """Say which files that are not read may tell what such images are: tables, and what names one and speaks of bad."""
+    """Say which files that are not read may tell what such images are: tables, and lists with words for bad or tests."""
     stems = {Path(name).stem.lower() for name in images if is_image(Path(name))}
     named = {name.lower() for name in images} | {stem for stem in stems if not stem.isdigit()}
     others = (path for path in contents.files if images and not may_be_mask(path))
@@ -156,7 +156,8 @@ def _may_judge(path: Path, images: Collection[str]) -> bool:
         words = set(_WORD.findall(text.decode("utf-8", "replace").lower()))
     except OSError:
         return False
-    return not words.isdisjoint(images) and any(judges(word) == "bad" for word in words)
+    told = split_of(path.stem) is not None or any(judges(word) == "bad" for word in words)
+    return told and not words.isdisjoint(images)
 
 
 def _may_be_truths(column: Sequence[str]) -> bool:

@@ -208,7 +208,7 @@ def test_files_that_tell_nothing_of_images_are_left_alone(tmp_path: Path, name: 
             ("Fehlerliste.pdf", ""),
         ),
         *(("a.yaml", "- file: a1.png\n  state: bad\n"), ("a.xml", "<a><f>1.PNG</f><s>NG</s></a>")),
-        *(("a.txt", "bad:\na1\n"), ("notes.md", "not_ok: a1")),
+        *(("a.txt", "bad:\na1\n"), ("notes.md", "not_ok: a1"), ("test.txt", "a1.png\n")),
     ],
 )
 def test_what_is_not_read_and_may_tell_what_images_are_is_told(tmp_path: Path, name: str, content: str) -> None:
