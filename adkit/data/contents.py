@@ -14,7 +14,7 @@ from adkit.stats.formatting import counted, listed
 from adkit.stats.segments import grouped
 
 _OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
-_OF_VIEWERS = frozenset({"desktop.ini", "thumbs.db"})
+_OF_VIEWERS = frozenset({"desktop.ini", "ehthumbs.db", "thumbs.db"})
 _OF_COMPARISON = {f"comparison.{kind}" for kind in ("csv", "html", "json", "md", "tex")}
 _OF_ADKIT = (  # of a run, an export, a cell of a comparison, and its results
     *({"run.json", "model.safetensors"}, {"model.json", "model.onnx", "score.py"}, {"cell.json", "scores.npz"}),

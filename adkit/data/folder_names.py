@@ -157,18 +157,19 @@ def doubtful_among(stems: Collection[str]) -> set[str]:
 
     That is "003_test" beside "003_temp" or "003", if most of those that say test lie beside such a one.
     """
-    verdicts, tests, others = {stem: file_says(stem) for stem in stems}, dict[str, tuple[str, ...]](), set[object]()
+    verdicts = {stem: file_says(stem) for stem in stems}
     wrong = (BAD, None) if GOOD in verdicts.values() else (BAD,)
+    tests, others = dict[str, tuple[str, ...]](), set[tuple[str, ...]]()
     for stem in stems:
         words = tuple(_words(stem))
-        if words and (words[-1] in _TEST or words[0] in _TEST):
-            tests[stem] = words[:-1] if words[-1] in _TEST else words[1:]
+        rests = [(words[1:], words[0]), (words[:-1], words[-1])] if len(words) > 1 else []
+        if of_test := [rest for rest, end in rests if end in _TEST]:
+            tests[stem] = of_test[0]
         else:
-            others |= {words, words[:-1], words[1:]}
-    beside = {stem for stem, rest in tests.items() if rest and rest in others}
-    return {stem for stem, said in verdicts.items() if said in wrong} | (
-        beside if 2 * len(beside) > len(tests) else set()
-    )
+            others |= {words, *(rest for rest, end in rests if end.isalpha())}
+    beside = {stem for stem, rest in tests.items() if rest in others}
+    doubtful = {stem for stem, said in verdicts.items() if said in wrong}
+    return doubtful | beside if 2 * len(beside) > len(tests) else doubtful
 
 
 @cache

@@ -135,7 +135,7 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
 
 
 def unread_labels(contents: Contents, images: Collection[str]) -> list[str]:
-    """Say which files that are not read may tell what such images are: tables, and lists with words for bad or tests."""
+    """Say which files that are not read may tell what such images are: tables, and lists with words of bad or tests."""
     stems = {Path(name).stem.lower() for name in images if is_image(Path(name))}
     named = {name.lower() for name in images} | {stem for stem in stems if not stem.isdigit()}
     others = (path for path in contents.files if images and not may_be_mask(path))

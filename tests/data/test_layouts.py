@@ -358,6 +358,11 @@ def test_good_parts_may_be_called_by_what_they_are(tmp_path: Path) -> None:
     assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
 
 
+def test_a_series_may_be_called_test(tmp_path: Path) -> None:
+    touch(tmp_path, "part_1.png", "part_2.png", "part_test.png", "leak/test 1.png", "leak/test 2.png", "leak/1a.png")
+    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 6
+
+
 def test_a_file_may_be_called_broken(tmp_path: Path) -> None:
     touch(tmp_path, "1.png", "broken.png")
     assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
