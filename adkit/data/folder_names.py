@@ -130,7 +130,7 @@ _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annot
 _NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")
 _NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")
 _PICTURES = _these("image images img photo photos picture pictures pic rgb color colour orig original")
-_OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(_PICTURES)})$|^(?:{'|'.join(_PICTURES)}){_BREAK}")
+_OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(_PICTURES)})(?:{_BREAK}\d+)?$|^(?:{'|'.join(_PICTURES)}){_BREAK}")
 
 _NEW_WORD = re.compile(  # notGood, NG品, 良品图片
     r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])|(?<=[一-鿿])(?=(?:图片|图像|照片|样本|样品|画像|零件|产品|製品|部品)$)"

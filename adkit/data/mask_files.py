@@ -158,7 +158,8 @@ class MaskFiles:
         self._anomalous, self._lacking = len(bad), ["/".join(inside) for inside in bad if inside not in found]
         marked = []
         for inside, anomalous in images:
-            if anomalous or not self.unused or not (mask := self._find(inside, names)):
+            none_left = anomalous is False and not self.unused  # several images may have one mask
+            if anomalous or none_left or not (mask := self._find(inside, names)):
                 continue
             try:
                 marks = marks_any(mask, self._paths[inside])

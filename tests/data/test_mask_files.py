@@ -91,6 +91,19 @@ def test_a_mask_that_may_be_of_several_images_is_of_none(tmp_path: Path) -> None
     assert any("1 mask belongs to no image that was found: masks/1.png" in note for note in notes)
 
 
+def test_numbered_photos_of_a_part_share_its_mask(tmp_path: Path) -> None:
+    """As Eyecandies has them, in other light: where no name says what they are, the mask decides for all."""
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    names = [
+        f"{split}/{part}_{name}" for split in ("train", "test") for part in (0, 1) for name in ("image_0", "image_1")
+    ]
+    for name in names + [f"test/{part}_mask" for part in (0, 1)]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(SQUARE & name.startswith("test/1") if "mask" in name else photo).save(tmp_path / f"{name}.png")
+    assert found(tmp_path) == {f"test/1_image_{number}.png": "test/1_mask.png" for number in (0, 1)}
+    assert sum(sample.kind == "good" for sample in Folder(tmp_path, "x", tmp_path).samples("test")) == 2
+
+
 def test_better_masks_come_first(tmp_path: Path) -> None:
     """Classes before objects, and both before what is drawn for people."""
     kinds = ("Class", "ClassVisualization", "Object")
