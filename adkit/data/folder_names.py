@@ -133,7 +133,7 @@ _PICTURES = _these("image images img photo photos picture pictures pic rgb color
 _OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(_PICTURES)})(?:{_BREAK}\d+)?$|^(?:{'|'.join(_PICTURES)}){_BREAK}")
 
 _NEW_WORD = re.compile(  # notGood, NG品, 良品图片
-    r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])|(?<=[一-鿿])(?=(?:图片|图像|照片|样本|样品|画像|零件|产品|製品|部品)$)"
+    r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])|(?<=[一-鿿])(?=(?:图片|图像|照片|样本|样品|画像|零件|产品|製品|部品)(?![一-鿿]))"
 )
 _IN_ORDER = re.compile(  # "Teil 3 n.i.O.", "Teil3_niO", "nicht in Ordnung"
     r"(?<![^\W_])(n?)[. ]{0,2}(?:i[. ]{0,2}o|in[ _-]?ordnung)(?![^\W_])", re.IGNORECASE
@@ -148,8 +148,10 @@ def says(name: str) -> Verdict | None:
 
 
 def file_says(stem: str) -> Verdict | None:
-    """Return what a file's name says of the part in it."""
-    return _verdict(_words(stem), lambda word: _is_bad(word) and word not in _ALSO_OF_FILES)
+    """Return what a file's name says of the part in it: "broken" alone is said of the file, "broken tooth" is not."""
+    words = _words(stem)
+    of_file = {*filter(str.isalpha, words)} <= _ALSO_OF_FILES | _NEUTRAL
+    return _verdict(words, lambda word: _is_bad(word) and not (of_file and word in _ALSO_OF_FILES))
 
 
 def doubtful_among(stems: Collection[str]) -> set[str]:

@@ -248,6 +248,9 @@ BAD_PLACES = [
     "pitted_surface/1.png",
     "1_test.png",
     "test 1.png",
+    "不良图片_3.png",
+    "01_missing_hole_3.png",
+    "schlechte Teile 3.png",
 ]
 
 
@@ -364,8 +367,8 @@ def test_a_series_may_be_called_test(tmp_path: Path) -> None:
 
 
 def test_a_file_may_be_called_broken(tmp_path: Path) -> None:
-    touch(tmp_path, "1.png", "broken.png")
-    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
+    touch(tmp_path, "1.png", "broken.png", "image_error_2.png")
+    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 3
 
 
 def test_folders_that_say_nothing_are_told(tmp_path: Path) -> None:
