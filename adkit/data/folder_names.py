@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from typing import Literal
@@ -172,6 +173,16 @@ def doubtful_among(stems: Collection[str]) -> set[str]:
     beside = {stem for stem, rest in tests.items() if rest in others}
     doubtful = {stem for stem, said in verdicts.items() if said in wrong}
     return doubtful | beside if 2 * len(beside) > len(tests) else doubtful
+
+
+def groups_of_names(stems: Iterable[str]) -> Counter[str]:
+    """Count the words that names begin with, or else end with, where these part all of them: "Cr_1" and "In_1"."""
+    all_words = [_words(stem) or [""] for stem in stems]
+    for end in (0, -1):
+        found = Counter(words[end] if words[end].isalpha() else "no word" for words in all_words)
+        if len(found) > 1 and min(found.values()) > 1:
+            return found
+    return Counter()
 
 
 @cache

@@ -20,7 +20,7 @@ from typing import Literal
 from adkit import DatasetError, Sample, Split, counted
 from adkit.data import layouts
 from adkit.data.contents import Contents, contents_of
-from adkit.data.folder_names import GOOD, NORMAL_NAMES, is_mask_folder, says, split_of
+from adkit.data.folder_names import GOOD, NORMAL_NAMES, groups_of_names, is_mask_folder, says, split_of
 from adkit.data.images import by_page
 from adkit.data.layouts import Placed, told_kinds
 from adkit.data.locations import OwnFolder
@@ -67,7 +67,13 @@ class Folder(OwnFolder):
         for one in self._placed:
             self._samples[one.split] += by_page(one.sample("/".join(one.inside)))
         if not self._samples["train"]:
-            told = "; ".join([f"(read as {self.layout})", *self._masks.notes(), *self._contents.notes(may_be_mask)])
+            told = "; ".join(
+                [
+                    f"(read as {self.layout})",
+                    *layouts.left_out(self._placed, self._masks),
+                    *self._contents.notes(may_be_mask),
+                ]
+            )
             hint = "put good images, unpacked, into the folder itself, or into train/good/ or normal/ inside it"
             levels = zip(*(inside[:-1] for inside, _ in images), strict=False)
             all_in = [names[0] for names in takewhile(lambda names: len({*names}) == 1, levels)]
@@ -95,6 +101,8 @@ class Folder(OwnFolder):
             above = [one.inside[:-1] for one in self._placed if len(one.inside) > 1]
             few = len({*above}) <= _MOST_NAMES
             lines += _taken_as_good(self.folder, Counter("/".join(place if few else place[:1]) for place in above))
+            if named := groups_of_names(one.path.stem for one in self._placed):
+                lines.append(f"all images are taken as good, whatever their names begin or end with: {_counted(named)}")
         return lines + self._unread + layouts.left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
 
 
@@ -140,4 +148,4 @@ def _taken_as_good(folder: Path, counts: Counter[str]) -> list[str]:
 
 def _counted(counts: Counter[str]) -> str:
     told = ", ".join(f"{name} ({count})" for name, count in counts.most_common(_MOST_NAMES))
-    return told + (f" and {len(counts) - _MOST_NAMES} more folders" if len(counts) > _MOST_NAMES else "")
+    return told + (f" and {len(counts) - _MOST_NAMES} more" if len(counts) > _MOST_NAMES else "")

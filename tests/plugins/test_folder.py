@@ -240,6 +240,22 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path, files: list[str], layo
     assert "train/good/" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("Cr_1 Cr_2 In_1 In_2", "cr (2), in (2)"),
+        ("1 2 1_segmented 2_segmented", "no word (2), segmented (2)"),
+        ("IMG_1 IMG_2 IMG_3", None),
+        ("IMG_1 IMG_2 test", None),
+    ],
+)
+def test_groups_of_names_are_told_where_nothing_says_what_is_good(tmp_path: Path, names: str, told: str) -> None:
+    """As of NEU-CLS, where they are six kinds of defects."""
+    touch(tmp_path, *(f"{name}.bmp" for name in names.split()))
+    line = f"all images are taken as good, whatever their names begin or end with: {told}"
+    assert [note for note in opened(tmp_path).notes() if "begin or end" in note] == ([line] if told else [])
+
+
 def test_without_a_defect_nothing_is_held_out(tmp_path: Path) -> None:
     """There would be nothing to tell the good ones from."""
     touch(tmp_path, *numbered("{}.png", 60))
