@@ -64,7 +64,8 @@ class Contents:
 def contents_of(folder: Path) -> Contents:
     """Look through a folder with all it contains; a link to a folder is followed once, and never to where it came from.
 
-    What is hidden, what systems and viewers keep beside images, and what adkit wrote is passed over.
+    What is hidden, what systems and viewers keep beside images, what adkit wrote, and what is named as drawn from
+    photos or as another view of them is passed over.
     """
     passed: dict[str, list[Path]] = defaultdict(list)
     found: list[Path] = []
@@ -123,7 +124,7 @@ def _stems(names: Iterable[str]) -> dict[str, str]:
 
 
 def _of_photos_among(here: Path, folders: Sequence[str], names: Sequence[str]) -> set[str]:
-    """Return the folders named as other views beside one of photos, or as drawn with pictures named as those beside.
+    """Return the folders of other views beside one of photos, and of what is drawn if named as the pictures beside.
 
     Masks lie in such folders as well: they are told by what they hold.
     """

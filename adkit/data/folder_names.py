@@ -130,7 +130,7 @@ _OF_LABELS = _MASK_ALONE | _these("gt truth groundtruth verdict verdicts")
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 _NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")
 _NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")
-_PICTURES = _these("image images img photo photos picture pictures pic rgb color colour orig original")
+_PICTURES = _these("image images img photo photos picture pictures pic rgb color colour visible orig original")
 _OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(_PICTURES)})(?:{_BREAK}\d+)?$|^(?:{'|'.join(_PICTURES)}){_BREAK}")
 
 _NEW_WORD = re.compile(  # notGood, NG品, 良品图片

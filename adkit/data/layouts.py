@@ -18,6 +18,8 @@ from adkit.data.folder_names import (
     is_mask_folder,
     is_neutral,
     is_of_either,
+    is_of_photos,
+    is_other_view,
     judges,
     part_good_from_bad,
     says,
@@ -71,15 +73,15 @@ def kinds_of(places: Iterable[Inside]) -> dict[Inside, str | None]:
 
 
 def _may_name_a_defect(name: str) -> bool:
-    return not (says(name) == GOOD or split_of(name) or is_neutral(name) or any(map(str.isdigit, name)))
+    neutral = is_neutral(name) or is_of_photos(name) or is_other_view(name)
+    return not (says(name) == GOOD or split_of(name) or neutral or any(map(str.isdigit, name)))
 
 
 def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART, depth: int = 0) -> None:
     """Raise DatasetError where files that are to be good lie under a name that says otherwise, or have one.
 
     So does a folder's name beside one that says good. A folder that says good is believed when a file's name only
-    describes: "good/bent pipe.png".
-    The first `depth` folders are those of splits, of which each is looked at by itself.
+    describes: "good/bent pipe.png". The first `depth` folders are those of splits, of which each is looked at by itself.
     """
     by_folder: dict[Inside, list[str]] = defaultdict(list)
     by_split: dict[Inside, set[Inside]] = defaultdict(set)
@@ -208,13 +210,21 @@ def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:
 
 def place_of_splits(folders: Iterable[Inside]) -> Inside:
     """Return the one folder below which the splits lie; () where they lie on top, or in several folders."""
-    found = {place[:-1] for place in folders if _is_split_of_all(place)}
+    found = _places_of_splits(folders)
     return found.pop() if len(found) == 1 else ()
 
 
-def _is_split_of_all(place: Inside) -> bool:
-    """Say whether a folder is a training split, and not only that of the images of a kind: "good/train"."""
-    return split_of(place[-1]) == "train" and not any(map(says, place[:-1]))
+def _places_of_splits(folders: Iterable[Inside]) -> set[Inside]:
+    """Return the folders with a training split in them; "good" beside "NG" is none, if no kinds lie in its splits."""
+    folders = set(folders)
+    found = {place[:-1] for place in folders if split_of(place[-1]) == "train"}
+    for above in [place for place in found if place and says(place[-1]) == GOOD]:
+        depth = len(above)
+        beside = any(place != above and place[:-1] == above[:-1] for place in folders)
+        inside = [place[depth + 1] for place in folders if place[:depth] == above and len(place) > depth + 1]
+        if beside and all(map(is_neutral, inside)):
+            found.discard(above)
+    return found
 
 
 def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> Iterator[Placed]:
@@ -295,8 +305,9 @@ def _by_place(images: Sequence[Inside]) -> str:
 
 def refuse_several(folder: Path, places: Iterable[Inside]) -> None:
     """Raise DatasetError for a folder whose folders are datasets of their own."""
+    places = set(places)
     several = sorted(
-        {"/".join(place[:-1]) for place in places if len(place) > 1 and _is_split_of_all(place)}
+        set(map("/".join, _places_of_splits(places) - {()}))
         | {"/".join(place[:-3]) for place in places if len(place) > 3 and place[-3:-1] == ("Data", "Images")}
     )
     if several:

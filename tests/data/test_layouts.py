@@ -186,6 +186,7 @@ def test_where_or_when_an_image_was_taken_is_no_kind(tmp_path: Path, place: str)
         ("defective/2026-05-01", "defective"),
         ("scratched/deep", "scratched"),
         ("NG/images/dent", "NG"),
+        ("NG/rgb", "NG"),
     ],
 )
 def test_the_kind_is_what_lies_below_a_judgement(tmp_path: Path, place: str, kind: str) -> None:
@@ -427,6 +428,14 @@ def test_splits_of_good_images_may_lie_below_what_says_good_or_name_it(tmp_path:
     found = {split: Folder(tmp_path, "x", tmp_path).samples(split) for split in ("train", "test")}
     assert {sample.id.rpartition("/")[0] for sample in found["train"]} == {train}
     assert {sample.id.rpartition("/")[0]: sample.anomalous for sample in found["test"]} == {test: False, bad: True}
+
+
+@pytest.mark.parametrize("above", ["Good parts", "mvtec_anomaly_detection/bottle", "good", "bad and good/data"])
+def test_what_says_good_above_all_splits_says_nothing_of_the_parts(tmp_path: Path, above: str) -> None:
+    touch(tmp_path, f"{above}/train/1.png", f"{above}/test/good/2.png", f"{above}/test/other kind/3.png", "docs/4.png")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert [sample.id for sample in dataset.samples("train")] == [f"{above}/train/1.png"]
+    assert [sample.kind for sample in dataset.samples("test")] == ["good", "other kind"]
 
 
 def test_a_validation_split_is_what_is_tested_with_where_there_is_no_other(tmp_path: Path) -> None:
