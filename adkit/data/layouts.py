@@ -81,7 +81,7 @@ def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART
     """Raise DatasetError where files that are to be good lie under a name that says otherwise, or have one.
 
     So does a folder's name beside one that says good. A folder that says good is believed when a file's name only
-    describes: "good/bent pipe.png". The first `depth` folders are those of splits, of which each is looked at by itself.
+    describes: "good/bent pipe.png". The first `depth` folders are of splits, and each of these is looked at by itself.
     """
     by_folder: dict[Inside, list[str]] = defaultdict(list)
     by_split: dict[Inside, set[Inside]] = defaultdict(set)
