@@ -126,7 +126,7 @@ _MASK = (
 _BREAK = r"[ _.\-]+"
 _MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|\d*$)|^segmentation(?:class|object)")
 _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
-_OF_LABELS = _MASK_ALONE | _these("gt truth groundtruth verdict verdicts")
+_OF_LABELS = _MASK_ALONE | _these("gt truth groundtruth verdict verdicts anno annos bbox bboxes")
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 _NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")
 _NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")

@@ -52,6 +52,10 @@ _ALSO = {
 """What columns are often named instead."""
 _JUDGING = {"kind", *_ALSO["kind"], "classid", "encodedpixels", "target", "verdict"}
 _JUDGING |= {"bbox", "region_shape_attributes", "xmin"}  # of tables of boxes and outlines
+_OF_ANYTHING = frozenset(["id", "index", "name", "type"])
+_OF_JUDGEMENTS = _OF_ANYTHING | {"befund", "category", "clase", "class", "classe", "grade", "judgement", "judgment"}
+_OF_JUDGEMENTS |= {"kategorie", "klasse", "label", "labels", "quality", "target", "verdict"}
+_JUDGING_PART = re.compile("缺陷|类别|标签|判定|不良|欠陥|결함|판정")
 _NUMBERS = {"0": GOOD, "0.0": GOOD, "false": GOOD, "1": ANOMALY, "1.0": ANOMALY, "true": ANOMALY}
 _CLASS_BEHIND = re.compile(r"_\d+$")  # of an image and a class in one cell: "0a1b.jpg_3"
 
@@ -118,6 +122,7 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
     except (OSError, ValueError, RecursionError, csv.Error):
         return False
     judging = undeciphered or says(table.stem) == "bad" or not {*found.names}.isdisjoint(_JUDGING)
+    judging |= len(found.names) > 1 and any(map(_judges, found.names))  # one alone may be a text
 
     def names_one(cell: str) -> bool:
         name = without_upload(re.split(r"[/\\]", cell.lower())[-1])
@@ -158,6 +163,13 @@ def _may_judge(path: Path, images: Collection[str]) -> bool:
         return False
     told = split_of(path.stem) is not None or any(judges(word) == "bad" for word in words)
     return told and not words.isdisjoint(images)
+
+
+def _judges(column: str) -> bool:
+    """Say whether a column's name means what is wrong: "class_id", "Fehlerart", "n_defects", not "label_printer"."""
+    words = set(re.findall(r"[^\W\d_]+", column))
+    said = words <= _OF_JUDGEMENTS and not words <= _OF_ANYTHING
+    return said or judges(column) is not None or _JUDGING_PART.search(column) is not None
 
 
 def _may_be_truths(column: Sequence[str]) -> bool:
