@@ -169,7 +169,8 @@ def _judges(column: str) -> bool:
     """Say whether a column's name means what is wrong: "class_id", "Fehlerart", "n_defects", not "label_printer"."""
     words = set(re.findall(r"[^\W\d_]+", column))
     said = words <= _OF_JUDGEMENTS and not words <= _OF_ANYTHING
-    return said or judges(column) is not None or _JUDGING_PART.search(column) is not None
+    of_camera = "pixel" in column  # that corrects its bad ones
+    return said or (judges(column) is not None and not of_camera) or _JUDGING_PART.search(column) is not None
 
 
 def _may_be_truths(column: Sequence[str]) -> bool:
