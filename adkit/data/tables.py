@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from adkit.data.contents import Contents
 from adkit.data.folder_names import ANOMALY, GOOD, file_says, judges, may_be_labels, says, split_of
@@ -52,9 +53,10 @@ _ALSO = {
 """What columns are often named instead."""
 _JUDGING = {"kind", *_ALSO["kind"], "classid", "encodedpixels", "target", "verdict"}
 _JUDGING |= {"bbox", "region_shape_attributes", "xmin"}  # of tables of boxes and outlines
-_OF_ANYTHING = frozenset(["id", "index", "name", "type"])
+_OF_ANYTHING = frozenset(["id", "index", "name", "quality", "type"])
 _OF_JUDGEMENTS = _OF_ANYTHING | {"befund", "category", "clase", "class", "classe", "grade", "judgement", "judgment"}
-_OF_JUDGEMENTS |= {"kategorie", "klasse", "label", "labels", "quality", "target", "verdict"}
+_OF_JUDGEMENTS |= {"kategorie", "klasse", "label", "labels", "target", "verdict"}
+_NOTHING = {"", "-", "0", "0.0", "false", "nan", "no", "none", "null"}
 _JUDGING_PART = re.compile("缺陷|类别|标签|判定|不良|欠陥|결함|판정")
 _NUMBERS = {"0": GOOD, "0.0": GOOD, "false": GOOD, "1": ANOMALY, "1.0": ANOMALY, "true": ANOMALY}
 _CLASS_BEHIND = re.compile(r"_\d+$")  # of an image and a class in one cell: "0a1b.jpg_3"
@@ -75,7 +77,7 @@ class Cells:
     """What a CSV file holds: the header's names in small letters, and the lines with their numbers."""
 
     names: list[str]
-    lines: list[tuple[int, list[str]]]
+    lines: Sequence[tuple[int, Sequence[str]]]
     delimiter: str
 
 
@@ -121,22 +123,25 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
             found, undeciphered = _cells(table.read_bytes().decode("latin-1")), True
     except (OSError, ValueError, RecursionError, csv.Error):
         return False
-    judging = undeciphered or says(table.stem) == "bad" or not {*found.names}.isdisjoint(_JUDGING)
-    judging |= len(found.names) > 1 and any(map(_judges, found.names))  # one alone may be a text
+    judging = undeciphered or says(table.stem) == "bad" or (not found.delimiter and any(map(_judges, found.names)))
+    columns = [_judges(name) for name in found.names] if len(found.names) > 1 else []  # one alone may be a text
 
     def names_one(cell: str) -> bool:
         name = without_upload(re.split(r"[/\\]", cell.lower())[-1])
-        if name.isdigit() and not (judging or name.startswith("0")):
+        if name.isdigit() and not (judging or any(columns) or name.startswith("0")):
             return False  # any number may be the name of one
         stem = Path(name).stem if is_image(Path(name)) else name  # they may have been saved in another format since
         return not lowered.isdisjoint((name, stem, _CLASS_BEHIND.sub("", name)))
 
-    rows = [found.names, *(cells for _, cells in found.lines)]
-    if max(map(len, rows)) < 2:  # parted by spaces, if by anything
+    rows = [found.names] * bool(found.delimiter) + [cells for _, cells in found.lines]
+    if max(map(len, rows), default=0) < 2:  # parted by spaces, if by anything
         rows = ["".join(cells).split() for cells in rows]
     of_images = [cells for cells in rows if table.stem.lower() in lowered or any(map(names_one, cells))]
     judging |= any(map(_may_be_truths, zip_longest(*of_images, fillvalue="")))
-    return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in of_images)
+    of_columns = (cell for cells in of_images for cell, judges in zip(cells, columns, strict=False) if judges)
+    judging |= bool(found.delimiter) and any(_tells(cell) for cell in of_columns if cell.lower() not in found.names)
+    said = (cells[isinstance(cells, tuple) :] for cells in of_images)  # the value of a pair
+    return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in said)
 
 
 def unread_labels(contents: Contents, images: Collection[str]) -> list[str]:
@@ -167,10 +172,16 @@ def _may_judge(path: Path, images: Collection[str]) -> bool:
 
 def _judges(column: str) -> bool:
     """Say whether a column's name means what is wrong: "class_id", "Fehlerart", "n_defects", not "label_printer"."""
-    words = set(re.findall(r"[^\W\d_]+", column))
-    said = words <= _OF_JUDGEMENTS and not words <= _OF_ANYTHING
+    words = re.findall(r"[^\W\d_]+", column)
+    if column in _JUDGING or (_OF_JUDGEMENTS.issuperset(words) and not _OF_ANYTHING.issuperset(words)):
+        return True
     of_camera = "pixel" in column  # that corrects its bad ones
-    return said or (judges(column) is not None and not of_camera) or _JUDGING_PART.search(column) is not None
+    return not of_camera and (any(judges(word) == "bad" for word in words) or bool(_JUDGING_PART.search(column)))
+
+
+def _tells(value: object) -> bool:
+    """Say whether what stands below such a name says that something is wrong, or may."""
+    return bool(value) and str(value).lower() not in _NOTHING and says(str(value)) != GOOD
 
 
 def _may_be_truths(column: Sequence[str]) -> bool:
@@ -183,21 +194,24 @@ def _may_be_truths(column: Sequence[str]) -> bool:
 
 
 def _read_json(path: Path) -> Cells:
-    """Return a line for each object in a file of JSON, or of a JSON a line, and for each name of an image in one."""
+    """Return a line for each object in a file of JSON, or of a JSON a line, and a pair for each name and its value."""
     text = path.read_text(encoding="utf-8-sig")
     saved = json.loads(text) if path.suffix.lower() == ".json" else list(map(json.loads, text.splitlines()))
-    names, lines, left = set[str](), list[list[str]](), [saved]
+    names, lines, left = set[str](), list[Sequence[str]](), [saved]
     while left:
         one = left.pop()
         inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
         left += inner
         if isinstance(one, dict):
-            names |= {name.lower() for name in one}
-            lines += [
-                [str(cell) for cell in inner if not isinstance(cell, (dict, list))],
-                *([name, str(cell)] for name, cell in one.items()),
-            ]
+            names |= {name.lower() for name, value in one.items() if _tells(value)}
+            lines += [_plain(inner), *((name, " ".join(_plain(value))) for name, value in one.items())]
     return Cells(sorted(names), list(enumerate(lines)), "")
+
+
+def _plain(value: Any) -> list[str]:
+    """Return what a value of JSON says by itself, or what the values in it do."""
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return [str(one) for one in values if not isinstance(one, (dict, list))]
 
 
 def read_rows(table: Path) -> list[Row]:
