@@ -138,7 +138,7 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
         rows = ["".join(cells).split() for cells in rows]
     of_images = [cells for cells in rows if table.stem.lower() in lowered or any(map(names_one, cells))]
     judging |= any(map(_may_be_truths, zip_longest(*of_images, fillvalue="")))
-    of_columns = (cell for cells in of_images for cell, judges in zip(cells, columns, strict=False) if judges)
+    of_columns = (cell for cells in of_images for cell, judged in zip(cells, columns, strict=False) if judged)
     judging |= bool(found.delimiter) and any(_tells(cell) for cell in of_columns if cell.lower() not in found.names)
     said = (cells[isinstance(cells, tuple) :] for cells in of_images)  # the value of a pair
     return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in said)
