@@ -151,7 +151,7 @@ def says(name: str) -> Verdict | None:
 def file_says(stem: str) -> Verdict | None:
     """Return what a file's name says of the part in it: "broken" alone is said of the file, "broken tooth" is not."""
     words = _words(stem)
-    of_file = {*filter(str.isalpha, words)} <= _ALSO_OF_FILES | _NEUTRAL
+    of_file = {*filter(str.isalpha, words)} <= _ALSO_OF_FILES | _PICTURES | {"file", "files"}
     return _verdict(words, lambda word: _is_bad(word) and not (of_file and word in _ALSO_OF_FILES))
 
 
