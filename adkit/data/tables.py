@@ -33,6 +33,7 @@ from adkit.data.outlines import called_bad_in, is_outlines
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
 from adkit.stats.formatting import counted, listed
+from adkit.stats.segments import grouped
 
 COLUMNS = ("path", "split", "kind", "mask", "group")
 TABLE_HINT = "columns: path, and if wanted split (train, test), kind (good, or what is wrong), mask, group"
@@ -137,10 +138,11 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
     if max(map(len, rows), default=0) < 2:  # parted by spaces, if by anything
         rows = ["".join(cells).split() for cells in rows]
     of_images = [cells for cells in rows if table.stem.lower() in lowered or any(map(names_one, cells))]
-    judging |= any(map(_may_be_truths, zip_longest(*of_images, fillvalue="")))
+    for alike in grouped(of_images, type).values():  # what JSON has of an object, and of a name
+        judging |= any(map(_may_be_truths, zip_longest(*alike, fillvalue="")))
     of_columns = (cell for cells in of_images for cell, judged in zip(cells, columns, strict=False) if judged)
     judging |= bool(found.delimiter) and any(_tells(cell) for cell in of_columns if cell.lower() not in found.names)
-    said = (cells[isinstance(cells, tuple) :] for cells in of_images)  # the value of a pair
+    said = (cells[isinstance(cells, tuple) :] for cells in of_images)  # below a name
     return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in said)
 
 
@@ -194,7 +196,7 @@ def _may_be_truths(column: Sequence[str]) -> bool:
 
 
 def _read_json(path: Path) -> Cells:
-    """Return a line for each object in a file of JSON, or of a JSON a line, and a pair for each name and its value."""
+    """Return a line for each object in a file of JSON, or of a JSON a line, and a tuple of each name and its values."""
     text = path.read_text(encoding="utf-8-sig")
     saved = json.loads(text) if path.suffix.lower() == ".json" else list(map(json.loads, text.splitlines()))
     names, lines, left = set[str](), list[Sequence[str]](), [saved]
@@ -204,7 +206,7 @@ def _read_json(path: Path) -> Cells:
         left += inner
         if isinstance(one, dict):
             names |= {name.lower() for name, value in one.items() if _tells(value)}
-            lines += [_plain(inner), *((name, " ".join(_plain(value))) for name, value in one.items())]
+            lines += [_plain(inner), *((name, *_plain(value)) for name, value in one.items())]
     return Cells(sorted(names), list(enumerate(lines)), "")
 
 

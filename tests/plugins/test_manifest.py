@@ -163,6 +163,8 @@ CHOSEN = '[{"data": {"image": "/d/0a1b2c3d-1.png"}, "annotations": [{"result": [
         ("parts.csv", "file;n_defects\n1.png;2\n2.png;0\n"),
         ("parts.json", '{"1.png": "bad"}'),
         ("parts.json", '{"1.png": 1, "2.png": 0}'),
+        ("parts.json", '{"1.png": {"Urteil": true, "gain": 3}, "2.png": {"Urteil": false, "gain": 3}}'),
+        ("parts.jsonl", '{"file": "1.png", "Urteil": 0}\n{"file": "2.png", "Urteil": 1}\n'),
         ("parts.json", '{"1.png": {"length": 3, "state": "NG"}}'),
         ("parts.json", '[{"file": "1.png", "label": 1}]'),
         ("parts.json", '[{"image": "/data/upload/1/0a1b2c3d-1.png", "label": [{"x": 1}]}]'),
