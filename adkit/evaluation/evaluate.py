@@ -66,6 +66,7 @@ class Evaluation:
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
     odd_masks: dict[str, list[str]] = field(default_factory=dict)  # ids by what looks wrong
+    unknown: int = 0  # test samples of which nobody says whether they are good
     between: int = 0  # true events that lie between the frames that were judged
     not_stored: str | None = None  # why the result is not in the run's folder, if it is not
 
@@ -97,6 +98,8 @@ class Evaluation:
         if self.threshold.unit_s and self.split.normal and self.run.record.segment_s is None:
             lasting_s = [self.results.ends_s[self.results.clips[part.peak]] for part in self.split.normal]
             odd += filter(None, [other_length(float(np.mean(lasting_s)), self.threshold.unit_s)])
+        if self.unknown:
+            odd.append(f"{counted(self.unknown, f'test {self.unit.sample}', 'are')} left out: the truth is unknown")
         if self.between:
             lie, counts = counted(self.between, "event", "lie"), verb(self.between, "count")
             apart = f"{self.run.record.step_s:.2g} s apart"
@@ -223,7 +226,8 @@ def evaluate(
     origin = workplace.registry.methods.origin(run.record.method).origin
     unreadable: list[str] = []
     odd: dict[str, list[str]] = {}
-    known = _test_samples(run, workplace)
+    tested = workplace.dataset(run).samples("test")
+    known = _of_known_truth(tested, run)
     samples, between = with_events_between(known, at_steps(known, run.record.step_s))
     masks = run.record.view, workplace.skip_bad, unreadable, odd
     samples = with_sound_masks(samples, *masks, workplace.progress)
@@ -247,6 +251,7 @@ def evaluate(
     evaluation = _judged(run, kept, ends_s(known), predictions, *judged_by)
     seen = _seen(run, kept, hashes)
     evaluation = replace(evaluation, seen=seen, unreadable=unreadable, odd_masks=odd, between=between)
+    evaluation = replace(evaluation, unknown=len(tested) - len(known))
     not_stored = not_stored or _told(lambda: store_document(folder, key, evaluation.as_json()))
     return replace(evaluation, not_stored=not_stored) if not_stored else evaluation
 
@@ -300,8 +305,8 @@ def _seen(run: Run, samples: Sequence[Sample], hashes: Mapping[str, str]) -> lis
     return [str(sample.frame) for sample in samples if hashes[sample.id] in known]
 
 
-def _test_samples(run: Run, workplace: Workplace) -> list[Sample]:
-    samples = [sample for sample in workplace.dataset(run).samples("test") if sample.anomalous is not None]
+def _of_known_truth(tested: Sequence[Sample], run: Run) -> list[Sample]:
+    samples = [sample for sample in tested if sample.anomalous is not None]
     if not samples:
         hint = "score images with: adkit score FILES"
         raise DatasetError(f"{run.record.dataset} has no test images of known truth", hint=hint)

@@ -313,6 +313,15 @@ def test_masks_that_look_wrong_are_told(tmp_path: Path, registry: Registry) -> N
     assert evaluate(run, Workplace(registry, device="cpu")).as_json()["notes"][-1] == told
 
 
+def test_images_of_unknown_truth_are_left_out_and_told(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    images = tmp_path / "parts" / "test"
+    shutil.copytree(images / "bright", images / "not sure")
+    found = evaluate(run, Workplace(registry, device="cpu"))
+    assert len(found.samples) == len(GOOD) + len(BRIGHT)
+    assert f"{len(BRIGHT)} test images are left out: the truth is unknown" in found.notes
+
+
 def test_a_dataset_without_a_test_split_is_refused(tmp_path: Path, registry: Registry) -> None:
     run = make_run(tmp_path, registry, [], [])
     with pytest.raises(DatasetError, match="has no test images of known truth"):
