@@ -7,117 +7,39 @@ from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from typing import Literal
 
+from adkit.data.words import (
+    ALSO_OF_FILES,
+    BAD_STEMS,
+    BAD_WORDS,
+    CLASS,
+    DIGITS_OF_DATE,
+    DRAWN,
+    EITHER,
+    FALSE_ALARM,
+    FLAW_STEMS,
+    FLAW_WORDS,
+    GOOD_ALONE,
+    GOOD_STEMS,
+    GOOD_WORDS,
+    MAP,
+    NEUTRAL,
+    NOT,
+    OF_SPLITS,
+    PICTURES,
+    TEST,
+    TRAIN,
+    UNSAID,
+    VALIDATION,
+    VIEWS,
+    WHERE_OR_WHEN,
+)
+
 Verdict = Literal["good", "bad"]
 
 GOOD: Literal["good"] = "good"  # the kind of what is normal
 BAD: Literal["bad"] = "bad"
 ANOMALY = "anomaly"  # the kind of what is anomalous, and nobody says in which way
 NORMAL_NAMES = ("good", "normal", "ok")  # the names that hints propose
-
-
-def _these(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-_GOOD_WORDS = _these(
-    "good goods goodparts ok oks okay okparts flawless faultless defectless defectfree gut gute guten guter gutes "
-    "gutteil gutteile bon bons bonne bonnes bueno buenos buena buenas buono buoni buona buone goed goede dobry dobre "
-    "dobra dobrý dobré годный годные годен godkänd godkendt godkjent hyvä hyvät ehjä dobrá добрі хорошие хороший "
-    "sağlam saglam kusursuz hatasız hibátlan tốt đạt bagus جيد سليم תקין अच्छा ดี καλό καλά 良 良品 良好 优良 合格 "
-    "合格品 正品 好 好品 好的 好件 无缺陷 無缺陷 无瑕疵 양품 합격 합격품"
-)
-_GOOD_ALONE = _these(
-    "normal normals io pass passed healthy intact conforming conform conforme conformes accepted acceptable correct "
-    "usable accept nominal clean perfect golden reference references referenz aprobado aprobados aprobadas aprovado "
-    "aprovados aprovadas god gode bra bom boa boas iyi jó apto aptos idoneo idonei conformi zgodne zgodny go норма "
-    "正常 正常品 정상 정상품"
-)
-"""Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
-_BAD_WORDS = _these(
-    "bad bads badparts ng ngs ngparts nok noks nokparts nio ko poor fail fails failed failing failure failures scrap "
-    "scrapped rework unusable incorrect def defs "
-    "fehlteil fehlteile nacharbeit défaut défauts defaut defauts rebut rebuts malo malos malas scarto scarti defeito "
-    "defeitos slecht slechte afkeur zły złe zła wady niezgodne niezgodny zmetek zmetky плохие плохой "
-    "dålig dåliga dårlig dårlige avvist kasseret viallinen vialliset kötü hatalı hatali "
-    "kusurlu bozuk hibás selejt rossz ruim ruins lỗi hỏng cacat rusak معيب تالف פגום खराब เสีย ελαττωματικό κακό "
-    "非良品 残次品 不良 不良品 坏 坏的 坏件 坏品 废品 报废 有缺陷 有瑕疵 否 不具合 "
-    "不合格 不合格品 缺陷 次品 瑕疵 异常 异常品 異常 異常品 欠陥 불량 불량품 불합격 불합격품"
-)
-_GOOD_STEMS = tuple(_these("fehlerfrei fehlerlos einwandfrei mangelfrei makellos defektfrei goedgekeur godkän"))
-_BAD_STEMS = tuple(
-    _these(
-        "defect anomal abnormal fault reject rechaz nonconform unhealthy unaccept fehler schlecht defekt mangel mängel "
-        "ausschu kaputt mauvais défect difett cattiv defeituos reprovad afgekeur wadliw vadn špatn брак дефект негодн "
-        "underkän huono"
-    )
-)
-_FLAW_WORDS = _these(
-    "broken bent torn burr burrs crack cracks cracked dent dents dented stain stains stained dirty rust rusty chipped "
-    "flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes pinhole pinholes blowhole "
-    "blowholes porosity blister blisters riss risse delle dellen lunker poren grat bruch beule beulen einschluss "
-    "einschlüsse verunreinigung verunreinigungen fehlend fehlende rayure rayures fissure fissures cassé grieta "
-    "grietas rotura mancha manchas graffio graffi crepa falsch rotten crazing inclusion inclusions pitted pitting "
-    "spalling misprint misaligned worn 划痕 划伤 裂纹 凹痕 污渍 脏污 破损 气泡 毛刺 变形 傷 キズ 汚れ 欠け 割れ 打痕 "
-    "스크래치 크랙 찍힘 이물"
-)
-_FLAW_STEMS = tuple(
-    _these(
-        "scratch damag contaminat corros corrod deform malform fractur discolo delamin kratz zerkratz gerissen "
-        "verbogen gebrochen verschmutz beschädigt beschaedigt"
-    )
-)
-_DRAWN = _these(
-    "heatmap heatmaps maps overlay overlays pred preds prediction predictions result results output outputs preview "
-    "previews thumb thumbs thumbnail thumbnails annotated detected detection detections gradcam saliency recon "
-    "reconstructed reconstruction reconstructions residual residuals report reports screenshot screenshots figures "
-    "vis viz visualisation visualization visualizations"
-)
-_VIEWS = _these("depth depths disparity infrared ir nir normals pcd pointcloud thermal xyz")
-_MAP = re.compile(r"(?:anomaly|depth|heat|normals?|score)[ _.-]*maps?(?![a-z])", re.IGNORECASE)
-_UNSAID = _DRAWN | _these(
-    "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure sure maybe doubtful questionable "
-    "unsortiert ungeprüft gesperrt unbekannt unklar unsicher sicher vielleicht fraglich zweifelhaft borderline "
-    "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti seguro sicuro sûr misc temp "
-    "tmp to check unchecked todo pending quarantine review raw inbox new neu neuer nouveau nueva nuova nova nieuwe "
-    "nowy ny новая untitled unbenannter 新建文件夹 新しいフォルダー 새 all alle original originals orig source "
-    "sources backup archive archiv sicherung old alt copy kopie cropped resized augmented aug processed preprocessed "
-    "converted grayscale calibration kalibrierung setup grenzmuster limit à trier zu prüfen clasificar 未分类 未检 "
-    "待检 待判 待定 不明 要確認 未確認 미분류 미확인 보류"
-)
-"""Of what nobody has looked at yet, what all were sorted from, and what programs drew: no kinds of defects."""
-_FALSE_ALARM = re.compile(
-    r"false[ _-]?(?:alarm|positive|reject|call)s?(?![a-z])|overkill|(?:pseudo|schein)fehler|fehlalarm|过杀|误判|误报",
-    re.IGNORECASE,
-)
-_EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})
-"""The one is good and the other bad, and which one depends on whom one asks."""
-_CLASS = frozenset({"class", "label", "target"})
-_ALSO_OF_FILES = frozenset({"broken", "missing", "wrong", "error", "errors"})
-"""What a file's name may say of the file: "broken.png" is one that cannot be read."""
-_NOT = _these("n no non not un nicht kein keine ohne sans without sin senza sem zonder bez nie не без không")
-
-_NEUTRAL = _these(
-    "bild bilder bmp carpeta cartella class classes data dataset dir dirs dossier file files folder folders foto "
-    "fotos image images imgs img item items jpeg jpg mapp mappe object objects only ordner part parts photo photos "
-    "picture pictures piece pieces png pngs product products sample samples set sets tif tiff teile unit units video "
-    "videos visualization jpegimages pasta папка 폴더 pièce pièces pieza piezas pezzi peças delen części детали bilde "
-    "图片 图像 照片 样本 样品 画像 零件 产品 製品 部品 이미지"
-)
-_WHERE_OR_WHEN = _these(
-    "cam cams camera cameras kamera kameras line lines linie linien station stations batch batches charge chargen lot "
-    "lots day days tag week woche shift schicht monday tuesday wednesday thursday friday saturday sunday montag "
-    "dienstag mittwoch donnerstag freitag samstag sonntag"
-)
-_TRAIN = _these(
-    "train training trainset trainingset trainingsdaten entrenamiento treinamento addestramento entraînement "
-    "entrainement apprentissage обучение 训练 训练集 訓練 学習"
-)
-_TEST = _these(
-    "test testing tests eval evaluation testset testdaten prueba pruebas teste testes тест 测试 测试集 テスト"
-)
-_VALIDATION = _these("val valid validation dev validierung validación validazione 验证 验证集 検証")
-_DIGITS_OF_DATE = 6
-_OF_SPLITS = frozenset({"public", "private", "mixed", "split"})
 
 _MASK = (
     r"(?:mask(?:s|en?)?|gts?|ground[ _.-]?truths?|segmentations?|segm?|semantic[ _.-]maps?"
@@ -126,12 +48,11 @@ _MASK = (
 _BREAK = r"[ _.\-]+"
 _MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|\d*$)|^segmentation(?:class|object)")
 _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
-_OF_LABELS = _MASK_ALONE | _these("gt truth groundtruth verdict verdicts anno annos bbox bboxes")
+_OF_LABELS = _MASK_ALONE | {"gt", "truth", "groundtruth", "verdict", "verdicts", "anno", "annos", "bbox", "bboxes"}
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 _NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")
 _NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")
-_PICTURES = _these("image images img photo photos picture pictures pic rgb color colour visible orig original")
-_OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(_PICTURES)})(?:{_BREAK}\d+)?$|^(?:{'|'.join(_PICTURES)}){_BREAK}")
+_OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(PICTURES)})(?:{_BREAK}\d+)?$|^(?:{'|'.join(PICTURES)}){_BREAK}")
 
 _NEW_WORD = re.compile(  # notGood, NG品, 良品图片
     r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])|(?<=[一-鿿])(?=(?:图片|图像|照片|样本|样品|画像|零件|产品|製品|部品)(?![一-鿿]))"
@@ -151,8 +72,8 @@ def says(name: str) -> Verdict | None:
 def file_says(stem: str) -> Verdict | None:
     """Return what a file's name says of the part in it: "broken" alone is said of the file, "broken tooth" is not."""
     words = _words(stem)
-    of_file = {*filter(str.isalpha, words)} <= _ALSO_OF_FILES | _PICTURES | {"file", "files"}
-    return _verdict(words, lambda word: _is_bad(word) and not (of_file and word in _ALSO_OF_FILES))
+    of_file = {*filter(str.isalpha, words)} <= ALSO_OF_FILES | PICTURES | {"file", "files"}
+    return _verdict(words, lambda word: _is_bad(word) and not (of_file and word in ALSO_OF_FILES))
 
 
 def doubtful_among(stems: Collection[str]) -> set[str]:
@@ -166,7 +87,7 @@ def doubtful_among(stems: Collection[str]) -> set[str]:
     for stem in stems:
         words = tuple(_words(stem))
         rests = [(words[1:], words[0]), (words[:-1], words[-1])] if len(words) > 1 else []
-        if of_test := [rest for rest, end in rests if end in _TEST]:
+        if of_test := [rest for rest, end in rests if end in TEST]:
             tests[stem] = of_test[0]
         else:
             others |= {words, *(rest for rest, end in rests if end.isalpha())}
@@ -194,17 +115,17 @@ def judges(name: str) -> Verdict | None:
 def split_of(name: str) -> Literal["train", "test", "validation", "private"] | None:
     """Return the split that a folder's name means; "private" for tests whose truth is not published."""
     first, *others = [word for word in _words(name) if not word.isdigit()] or [""]
-    if not all(word in _OF_SPLITS | _NEUTRAL or _is_good(word, [word]) for word in others):
+    if not all(word in OF_SPLITS | NEUTRAL or _is_good(word, [word]) for word in others):
         return None
-    if first in _TEST:
+    if first in TEST:
         return "private" if "private" in others else "test"
-    return "train" if first in _TRAIN else "validation" if first in _VALIDATION else None
+    return "train" if first in TRAIN else "validation" if first in VALIDATION else None
 
 
 @cache
 def is_of_either(name: str) -> bool:
     """Say whether a name means good or bad, and it is not known which: "positive"."""
-    return not _EITHER.isdisjoint(_words(name))
+    return not EITHER.isdisjoint(_words(name))
 
 
 def part_good_from_bad(names: Iterable[str]) -> bool:
@@ -213,11 +134,11 @@ def part_good_from_bad(names: Iterable[str]) -> bool:
     So they are where only what they do not share says good: "gear healthy" and "gear worn".
     """
     words = [_words(name) for name in names]
-    last = sorted(one[-1] for one in words if one and {*one[:-1]} <= _CLASS)
+    last = sorted(one[-1] for one in words if one and {*one[:-1]} <= CLASS)
     joined, shared = {"".join(one) for one in words}, set(words[0]).intersection(*words[1:])
     return (
         (len(words) == 2 and last in (["0", "1"], ["false", "true"], ["no", "yes"]))
-        or any(no + one in joined for one in joined - {""} for no in _NOT)
+        or any(no + one in joined for one in joined - {""} for no in NOT)
         or any(says(" ".join(word for word in one if word not in shared)) == GOOD for one in words if shared)
     )
 
@@ -226,26 +147,26 @@ def part_good_from_bad(names: Iterable[str]) -> bool:
 def says_nothing(name: str) -> bool:
     """Say whether a folder's name tells nothing of the parts in it, not even that they are of a kind: "unsorted"."""
     words = {word for word in _words(name) if not word.isdigit()}
-    return words <= _NEUTRAL | _UNSAID | _NOT and not words.isdisjoint(_UNSAID)
+    return words <= NEUTRAL | UNSAID | NOT and not words.isdisjoint(UNSAID)
 
 
 @cache
 def is_drawn(name: str) -> bool:
     """Say whether a folder's name means what a program drew: "results", "anomaly_maps"."""
     words = {word for word in _words(name) if not word.isdigit()}
-    return words <= _NEUTRAL | _UNSAID | {"anomaly"} and not words.isdisjoint(_DRAWN)
+    return words <= NEUTRAL | UNSAID | {"anomaly"} and not words.isdisjoint(DRAWN)
 
 
 @cache
 def is_other_view(name: str) -> bool:
     """Say whether a folder's name means another view of what a camera in colours sees: "depth", "xyz"."""
-    return name.lower() in _VIEWS
+    return name.lower() in VIEWS
 
 
 @cache
 def is_of_photos(name: str) -> bool:
     """Say whether a folder's name means photos, and says no more of them: "rgb", "images"."""
-    return name.lower() in _PICTURES
+    return name.lower() in PICTURES
 
 
 def derived_among(stems: Collection[str]) -> set[str]:
@@ -255,24 +176,24 @@ def derived_among(stems: Collection[str]) -> set[str]:
     """
     found, photos = dict[str, tuple[str, ...]](), set[tuple[str, ...]]()
     for stem in stems:
-        words = _words(_MAP.sub(" heatmap ", stem))
-        rest = tuple(word for word in words if word not in _PICTURES | {"anomaly"})
-        if _DRAWN.isdisjoint(words) and _VIEWS.isdisjoint(words):
+        words = _words(MAP.sub(" heatmap ", stem))
+        rest = tuple(word for word in words if word not in PICTURES | {"anomaly"})
+        if DRAWN.isdisjoint(words) and VIEWS.isdisjoint(words):
             photos |= {rest, rest[:-1]} if rest and rest[-1].isdigit() else {rest}  # "003_image_1" is of "003"
         else:
-            found[stem] = tuple(word for word in rest if word not in _DRAWN | _VIEWS)
+            found[stem] = tuple(word for word in rest if word not in DRAWN | VIEWS)
     return {stem for stem, rest in found.items() if rest in photos}
 
 
 def is_false_alarm(name: str) -> bool:
     """Say whether a folder's name means good parts that were called bad: "false rejects", "overkill"."""
-    return _FALSE_ALARM.search(name) is not None
+    return FALSE_ALARM.search(name) is not None
 
 
 @cache
 def is_neutral(name: str) -> bool:
     """Say whether a folder's name tells nothing of what is wrong in it: "images", "camera 1", "2026-05-01"."""
-    return {*_words(name)} <= _NEUTRAL or says_where_or_when(name)
+    return {*_words(name)} <= NEUTRAL or says_where_or_when(name)
 
 
 @cache
@@ -280,15 +201,15 @@ def says_where_or_when(name: str) -> bool:
     """Say whether a folder's name tells where or when the pictures in it were taken: "camera 1", "2026-05-01"."""
     words = _words(name)
     letters, digits = {word for word in words if not word.isdigit()}, "".join(filter(str.isdigit, words))
-    dated = len(digits) >= _DIGITS_OF_DATE or not letters.isdisjoint(_WHERE_OR_WHEN)
-    return letters <= _NEUTRAL | _WHERE_OR_WHEN and dated
+    dated = len(digits) >= DIGITS_OF_DATE or not letters.isdisjoint(WHERE_OR_WHEN)
+    return letters <= NEUTRAL | WHERE_OR_WHEN and dated
 
 
 @cache
 def is_mask_folder(name: str) -> bool:
     """Say whether a folder's name means masks: "ground_truth", "mask_dir", "scratch_mask", "SegmentationClass"."""
     words = _words(name)
-    alone = bool(_MASK_ALONE & {*words}) and {*words} <= _MASK_ALONE | _NEUTRAL
+    alone = bool(_MASK_ALONE & {*words}) and {*words} <= _MASK_ALONE | NEUTRAL
     return alone or _MASK_IN_NAME.search(name.lower()) is not None
 
 
@@ -301,7 +222,7 @@ def may_be_labels(stem: str) -> bool:
 def without_mask(name: str) -> str:
     """Return what a folder's name says besides masks, splits and "images", in small letters: often a kind; or ""."""
     rest = _besides_mask(name)
-    empty = {*_words(rest)} <= _NEUTRAL | _MASK_ALONE or split_of(rest) is not None
+    empty = {*_words(rest)} <= NEUTRAL | _MASK_ALONE or split_of(rest) is not None
     return "" if empty and not any(letter.isdigit() for letter in rest) else rest
 
 
@@ -344,7 +265,7 @@ def without_picture(stem: str) -> str:
 
 def _words(name: str) -> list[str]:
     whole = unicodedata.normalize("NFKC", name)
-    if whole.lower() in _GOOD_WORDS | _GOOD_ALONE | _BAD_WORDS:  # "niO" is one word
+    if whole.lower() in GOOD_WORDS | GOOD_ALONE | BAD_WORDS:  # "niO" is one word
         return [whole.lower()]
     words = _WORDS.findall(_NEW_WORD.sub(" ", _IN_ORDER.sub(r" \1io ", whole)).lower())
     if len(words) > 1 and all(len(word) == 1 and word.isalpha() for word in words):
@@ -360,7 +281,7 @@ def _verdict(words: list[str], bad: Callable[[str], bool]) -> Verdict | None:
             if verdict := _glued(word, bad):
                 found.add(verdict)
             continue
-        denied = place > 0 and words[place - 1] in _NOT
+        denied = place > 0 and words[place - 1] in NOT
         denied |= words[max(0, place - 2) : place] in (["free", "of"], ["free", "from"], ["without", "any"])
         denied |= not good and words[place + 1 : place + 2] == ["free"]
         found.add(GOOD if good != denied else BAD)
@@ -369,9 +290,9 @@ def _verdict(words: list[str], bad: Callable[[str], bool]) -> Verdict | None:
 
 def _is_good(word: str, words: list[str]) -> bool:
     return (
-        word in _GOOD_WORDS
-        or word.startswith(_GOOD_STEMS)
-        or (word in _GOOD_ALONE and all(one in _NEUTRAL | _NOT or one == word or one.isdigit() for one in words))
+        word in GOOD_WORDS
+        or word.startswith(GOOD_STEMS)
+        or (word in GOOD_ALONE and all(one in NEUTRAL | NOT or one == word or one.isdigit() for one in words))
     )
 
 
@@ -380,7 +301,7 @@ def _glued(word: str, bad: Callable[[str], bool]) -> Verdict | None:
     for start in ("non", "not", "no", "un"):
         if word.startswith(start):
             rest = word.removeprefix(start)
-            if len(rest) > 1 and (rest in _GOOD_WORDS | _GOOD_ALONE):
+            if len(rest) > 1 and (rest in GOOD_WORDS | GOOD_ALONE):
                 return BAD
             if len(rest) > 3 and bad(rest):
                 return GOOD
@@ -388,8 +309,8 @@ def _glued(word: str, bad: Callable[[str], bool]) -> Verdict | None:
 
 
 def _is_judged_bad(word: str) -> bool:
-    return word in _BAD_WORDS or word.startswith(_BAD_STEMS)
+    return word in BAD_WORDS or word.startswith(BAD_STEMS)
 
 
 def _is_bad(word: str) -> bool:
-    return _is_judged_bad(word) or word in _FLAW_WORDS or word.startswith(_FLAW_STEMS)
+    return _is_judged_bad(word) or word in FLAW_WORDS or word.startswith(FLAW_STEMS)
