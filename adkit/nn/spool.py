@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from math import prod
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 import numpy as np
 import torch
@@ -34,9 +34,9 @@ def unnamed_file(size: int, folder: Path | None = None) -> IO[bytes]:
 class Spool:
     """Float32 (N, ...) in a file; indexed with a slice or a Tensor of rows, it gives them as a Tensor of their own."""
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device, content: mmap.mmap, scale: Tensor | None = None):
+    def __init__(self, shape: tuple[int, ...], device: torch.device, content: mmap.mmap, matrix: Tensor | None = None):
         self.shape, self.device = shape, device
-        self._content, self._scale = content, scale
+        self._content, self._matrix = content, matrix
 
     @classmethod
     def made(cls, like: Tensor, shape: tuple[int, ...], folder: Path | None) -> "Spool":
@@ -58,18 +58,17 @@ class Spool:
             found.append(np.array(self._rows()[part]))
             self._give_back()
         tensor = torch.from_numpy(found[0] if len(found) == 1 else np.concatenate(found)).to(self.device)
-        return tensor if self._scale is None else tensor.mul_(self._scale)
+        return tensor if self._matrix is None else tensor @ self._matrix
 
-    def mul_(self, scale: Tensor) -> Self:
-        """Multiply what is read from now on, as `Tensor.mul_` does what is there."""
-        self._scale = scale if self._scale is None else self._scale * scale
-        return self
+    def times(self, matrix: Tensor) -> "Spool":
+        """Return the same rows, multiplied by a matrix (D, D) as they are read."""
+        return Spool(self.shape, self.device, self._content, matrix if self._matrix is None else self._matrix @ matrix)
 
     def flatten(self, first: int, last: int) -> "Spool":
         """Return the same rows with these neighbouring dimensions as one."""
         joined = prod(self.shape[first : last + 1])
         shape = (*self.shape[:first], joined, *self.shape[last + 1 :])
-        return Spool(shape, self.device, self._content, self._scale)
+        return Spool(shape, self.device, self._content, self._matrix)
 
     def _rows(self) -> NDArray[np.float32]:
         return np.frombuffer(self._content, np.float32).reshape(self.shape)
@@ -86,6 +85,15 @@ Rows = Tensor | Spool  # rows in memory, or in a file
 def in_parts(rows: Rows, most: int) -> Iterator[Tensor]:
     """Walk the rows in their order, at most so many at a time."""
     return (rows[first : first + most] for first in range(0, len(rows), most))
+
+
+def times(rows: Rows, matrix: Tensor) -> Rows:
+    """Multiply rows (N, ..., D) by a matrix (D, D): in place, or those in a file as they are read."""
+    if isinstance(rows, Spool):
+        return rows.times(matrix)
+    for part in rows:  # at once they would be twice in memory
+        part.copy_(part @ matrix)
+    return rows
 
 
 def variances(rows: Rows, most: int) -> Tensor:

@@ -2,12 +2,14 @@
 
 Fitting collects the patch features of all normal images and keeps the few that cover the others best. A new patch is as
 anomalous as it is far from the nearest kept one. Where this differs from the paper: both levels are averaged on one
-grid and weighted to the same variance; every other patch is looked up; the map is not reweighted by the neighbours'
-density; where position matters, it is normalised per position by the normal images' own maps.
+grid, weighted to the same variance, and whitened in part by what differs between like patches; every other patch is
+looked up; the map is not reweighted by the neighbours' density; where position matters, it is normalised per position
+by the normal images' own maps.
 """
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -19,12 +21,13 @@ from adkit.nn.features.checkerboard import at_white_squares, filled
 from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 from adkit.nn.features.index import QUERIES, Index, IndexKind, doubts, kind_of, require_exact
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
+from adkit.nn.features.likeness import likeness_weights
 from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour
 from adkit.nn.features.patch_maps import KeepingSome, LeftOutDistances, PatchMapMethod, as_a_whole
 from adkit.nn.features.patches import level_weights
 from adkit.nn.options import PatchLimit, ScaledMapOptions
 from adkit.nn.samples import gather
-from adkit.nn.spool import Rows, Spool, in_parts, variances
+from adkit.nn.spool import Rows, Spool, in_parts, times, variances
 from adkit.nn.whole import LEAST_IMAGES
 
 MOST_EXACT = 20_000  # rows of a bank that are searched by one product where nothing else is asked for
@@ -34,12 +37,21 @@ BLOCK = 262_144  # patches from which the bank is selected together, where they 
 class PatchKnnOptions(ScaledMapOptions):
     """Options of `patchknn`."""
 
+    since: ClassVar[Mapping[str, Any]] = {"whitening": 0.0}
+    """What options that came later were before, so that a run of then decides as it did."""
+
     coreset_ratio: float = Field(default=0.02, gt=0, le=1, description="share of normal patches that the bank keeps")
     bank_limit: int = Field(
         default=6000,
         ge=16,
         le=10_000_000,
         description="the bank keeps at most this many patches: bounds the time to score",
+    )
+    whitening: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="how much less a direction counts in which normal patches differ from those most like them; 0: not",
     )
     index: IndexKind = Field(
         default="auto",
@@ -69,10 +81,13 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         each, numbers = self._collect(batches, progress)
         clips = int(numbers.max()) + 1
         sources = numbers.repeat_interleave(each.shape[1])
-        weights = level_weights(variances(each.flatten(0, 1), BLOCK), self._features.lengths)
-        patches = each.mul_(weights).flatten(0, 1)
+        patches = each.flatten(0, 1)
         generator = torch.Generator().manual_seed(self.seed)
         start = int(torch.randint(len(patches), (1,), generator=generator))
+        levels = level_weights(variances(patches, BLOCK), self._features.lengths)
+        weights = likeness_weights(patches, sources, levels, self.options.whitening, generator)
+        each = times(each, weights)
+        patches = each.flatten(0, 1)
         count = max(2, min(round(self.options.coreset_ratio * len(patches)), self.options.bank_limit))
         if isinstance(patches, Tensor):
             chosen = greedy_coreset(patches, min(count, len(patches)), start=start, progress=progress)
@@ -123,7 +138,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         if not isinstance(each, Tensor):
             found = f"{len(numbers):,} further images have more than {self.options.patch_limit:,} patches"
             raise OptionError(f"{found}, the method's patch_limit", hint="update with fewer at a time, or fit anew")
-        each *= self._nearest.weights
+        each = each @ self._nearest.weights
         if self._composition is not None:
             self._composed = self._composition(each).cpu()
         numbers, stays = numbers + first, ~torch.isin(self._sources, torch.tensor(removed, dtype=torch.int64))
@@ -151,11 +166,11 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     def seen(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Turn float32 (B, T, 3, H, W) into every other patch (B, K, D), and (B, h, w) distances to the bank's rows."""
         patches, distances = self._features.looked_up(frames[:, -1], self._nearest)
-        return patches * self._nearest.weights, distances
+        return patches @ self._nearest.weights, distances
 
     def patches(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into every other patch (B, K, D), weighted."""
-        return at_white_squares(features) * self._nearest.weights
+        return at_white_squares(features) @ self._nearest.weights
 
     def judged(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into (B, h, w) distances to the nearest row of the bank."""
@@ -172,7 +187,9 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         """Take back what `learned` gave."""
         self._bank = state["bank"].to(self.device)
         self._sources, self._radius = state["sources"].cpu(), float(state["radius"])
-        self._nearest = NearestNeighbour(self._bank, state["weights"].to(self.device), Index.from_state(state))
+        weights = state["weights"].to(self.device)
+        weights = torch.diag(weights) if weights.ndim == 1 else weights  # of runs that told levels apart only
+        self._nearest = NearestNeighbour(self._bank, weights, Index.from_state(state))
 
     def graph(self) -> nn.Module:
         """Return `predict` as a module; raises OptionError for one that searches by an index."""

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from adkit.nn.spool import Spool, in_parts, variances
+from adkit.nn.spool import Spool, in_parts, times, variances
 
 
 def test_rows_in_a_file_are_those_in_memory(tmp_path: Path) -> None:
@@ -29,15 +29,18 @@ def test_rows_in_a_file_are_those_in_memory(tmp_path: Path) -> None:
     torch.testing.assert_close(variances(flat, 100), rows.flatten(0, 1).var(dim=0, correction=0))
 
 
-def test_a_scale_holds_for_what_is_read(tmp_path: Path) -> None:
-    rows, scale = torch.randn(20, 2, 3), torch.tensor([2.0, 0.5, 1.0])
+def test_a_matrix_holds_for_what_is_read(tmp_path: Path) -> None:
+    rows, matrix = torch.randn(20, 2, 3), torch.randn(3, 3)
     spool = Spool.made(rows[:1], (20, 2, 3), tmp_path)
     spool[:20] = rows
-    spool.mul_(scale)
-    assert torch.equal(spool[3:5], rows[3:5] * scale)
-    assert torch.equal(spool.flatten(0, 1)[torch.tensor([7])], rows.flatten(0, 1)[[7]] * scale)
-    spool.mul_(scale)
-    assert torch.equal(spool[:], rows * (scale * scale))
+    once = times(spool, matrix)
+    torch.testing.assert_close(once[3:5], rows[3:5] @ matrix)
+    torch.testing.assert_close(once.flatten(0, 1)[torch.tensor([7])], rows.flatten(0, 1)[[7]] @ matrix)
+    torch.testing.assert_close(times(once, matrix)[:], rows @ (matrix @ matrix))
+    expected = rows @ matrix
+    in_place = times(rows, matrix)
+    assert in_place is rows, "two copies of all features would be in memory"
+    torch.testing.assert_close(rows, expected)
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system does not take pages back at once")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.real_data
 
 BOTTLES = 110  # a promise of one in a hundred takes 99
 LEAST = {
-    "bottle": {"image_auroc": 0.995, "pixel_auroc": 0.98, "aupro": 0.92},
+    "bottle": {"image_auroc": 0.995, "pixel_auroc": 0.98, "aupro": 0.91},
     "screw": {"image_auroc": 0.93, "pixel_auroc": 0.98, "aupro": 0.90},
 }
 

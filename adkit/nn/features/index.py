@@ -65,7 +65,7 @@ class Index:
             else:
                 index.nprobe = looked_at
             found = index.search(queries, rank)[0][:, -1]
-            recall = float((found <= least * (1 + 1e-4) + 1e-6).mean())
+            recall = float((found <= least * (1 + 1e-4) + 1e-5).mean())
         return cls(index), recall
 
     def nearest(self, queries: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:

@@ -24,13 +24,13 @@ _ROWS = 2048  # queries per product: their product with a bank of a few thousand
 # The first opset whose reductions take their axes as an input, as the exporter's does too.
 _NEAREST = """
 <ir_version: 8, opset_import: ["" : 18]>
-nearest (float[q, d] queries, float[d_plus_1, n] columns, float[d] weights) => (float[q] squared)
+nearest (float[q, d] queries, float[d_plus_1, n] columns, float[d, d] weights) => (float[q] squared)
 <int64[1] nn_last = {-1}, int64[4] nn_pads = {0, 0, 0, 1}, float nn_one = {1}, float nn_zero = {0}>
 {
-  nn_length = Shape(weights)
+  nn_length = Shape <start = 1> (weights)
   nn_flat = Concat <axis = 0> (nn_last, nn_length)
   nn_queries = Reshape(queries, nn_flat)
-  nn_weighted = Mul(nn_queries, weights)
+  nn_weighted = MatMul(nn_queries, weights)
   nn_extended = Pad(nn_weighted, nn_pads, nn_one)
   nn_product = MatMul(nn_extended, columns)
   nn_lowest = ReduceMin <keepdims = 0> (nn_product, nn_last)
@@ -48,13 +48,14 @@ product (float[q, d] queries, float[d, n] columns) => (float[q, n] product) { pr
 class NearestNeighbour:
     """Nearest-neighbour distances to the rows of a float32 (N, D) bank, or those an `index` of it finds, on its device.
 
-    Queries are multiplied by `weights` (D,), if there are any; the bank's rows already are.
+    Queries are multiplied by the matrix `weights` (D, D), if there is one; the bank's rows already are.
     """
 
     def __init__(self, bank: Tensor, weights: Tensor | None = None, index: Index | None = None) -> None:
         squared = bank.square().sum(dim=1, keepdim=True)
         self.columns = torch.cat([-2 * bank, squared], dim=1).T.contiguous()  # (D + 1, N)
-        self.weights = torch.ones(bank.shape[1], device=bank.device) if weights is None else weights
+        self.weights = torch.eye(bank.shape[1], device=bank.device) if weights is None else weights
+        self._weighs = weights is not None
         self.index = index
 
     def distances(self, queries: Tensor) -> Tensor:
@@ -64,23 +65,26 @@ class NearestNeighbour:
     def squared(self, queries: Tensor) -> Tensor:
         """Turn float32 (Q, D) into (Q,) squared Euclidean distances to the nearest row."""
         if self.index is not None:
-            return self.index.nearest(queries * self.weights)[0][:, 0].to(queries.device)
+            return self.index.nearest(self._weighted(queries))[0][:, 0].to(queries.device)
         parts, bank = torch.split(queries, _ROWS), {"columns": self.columns, "weights": self.weights}
         on_cpu = queries.device.type == "cpu"
         return torch.cat([_session()(queries=part, **bank)[0] if on_cpu else self.in_torch(part) for part in parts])
 
     def products(self, queries: Tensor) -> Tensor:
         """Turn float32 (Q, D) into (Q, N) squared distances to all rows, less each query's own squared length."""
-        extended = F.pad(queries * self.weights, (0, 1), value=1.0)
+        extended = F.pad(self._weighted(queries), (0, 1), value=1.0)
         if queries.device.type != "cpu":
             return extended @ self.columns
         return _product()(queries=extended, columns=self.columns)[0]
 
     def in_torch(self, queries: Tensor) -> Tensor:
         """Turn (..., D) into (...) squared distances to the nearest row, all in one product, as an export needs it."""
-        weighted = queries * self.weights
+        weighted = self._weighted(queries)
         lowest = (F.pad(weighted, (0, 1), value=1.0) @ self.columns).amin(dim=-1)
         return (lowest + weighted.square().sum(dim=-1)).clamp_min(0)
+
+    def _weighted(self, queries: Tensor) -> Tensor:
+        return queries @ self.weights if self._weighs else queries
 
 
 def append_distances(model: bytes, positions: Tensor) -> bytes:

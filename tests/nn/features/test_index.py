@@ -32,7 +32,7 @@ def test_an_index_finds_what_it_says(kind: IndexKind) -> None:
     assert again is not None
     assert torch.equal(again.nearest(others)[0], squared)
     weights = torch.rand(12, generator=torch.Generator().manual_seed(1)) + 0.5
-    nearest = NearestNeighbour(rows, weights, index)
+    nearest = NearestNeighbour(rows, torch.diag(weights), index)
     torch.testing.assert_close(nearest.distances(others / weights), squared[:, 0].sqrt(), atol=1e-3, rtol=1e-3)
 
 

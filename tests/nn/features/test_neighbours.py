@@ -62,16 +62,16 @@ def test_queries_of_several_blocks() -> None:
 
 
 def test_queries_are_weighted_and_the_bank_is_not() -> None:
-    weights = torch.tensor([2.0, 0.5, 0.0])
+    weights = torch.tensor([[2.0, 0.0, 1.0], [0.0, 0.5, 0.0], [-1.0, 0.0, 0.0]])
     bank = random_rows(20, 3, 0)
     asked = random_rows(30, 3, 1)
     distances = NearestNeighbour(bank, weights).distances(asked)
-    torch.testing.assert_close(distances.double(), brute_force(asked * weights, bank), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(distances.double(), brute_force(asked @ weights, bank), rtol=1e-4, atol=1e-4)
 
 
 def test_products_are_distances_without_the_query_s_own_length() -> None:
-    bank, asked, weights = random_rows(70, 6, 0), random_rows(9, 6, 1), torch.rand(6) + 0.5
-    weighted = (asked * weights).double()
+    bank, asked, weights = random_rows(70, 6, 0), random_rows(9, 6, 1), random_rows(6, 6, 2)
+    weighted = (asked @ weights).double()
     every = torch.cdist(weighted, bank.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
     found = NearestNeighbour(bank, weights).products(asked).double() + weighted.square().sum(dim=1, keepdim=True)
     torch.testing.assert_close(found, every, rtol=1e-4, atol=1e-4)
@@ -94,7 +94,7 @@ def test_a_row_of_the_bank_is_at_distance_zero() -> None:
 
 def test_the_torch_path_gives_the_same() -> None:
     """Other devices have no onnxruntime; the formula is tried on the CPU's tensors here."""
-    bank, asked, weights = random_rows(100, 8, 0), random_rows(50, 8, 1), torch.rand(8)
+    bank, asked, weights = random_rows(100, 8, 0), random_rows(50, 8, 1), random_rows(8, 8, 2)
     nearest = NearestNeighbour(bank, weights)
 
     class Elsewhere(Tensor):
@@ -117,7 +117,7 @@ def test_append_distances_equals_features_and_distances() -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
     frames = random_rows(3 * 5, 7, 0).reshape(1, 3, 5, 7)
-    nearest = NearestNeighbour(random_rows(40, 7, 1), torch.rand(7))
+    nearest = NearestNeighbour(random_rows(40, 7, 1), random_rows(7, 7, 2))
     (features,) = OnnxSession(model)(frames=frames)
     positions = torch.tensor([0, 4, 7, 14])
     extended = append_distances(model, positions)

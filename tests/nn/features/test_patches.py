@@ -126,8 +126,8 @@ def test_torch_agrees_with_onnxruntime(frames: Tensor, monkeypatch: pytest.Monke
 def test_distances_equal_features_and_neighbours(frames: Tensor) -> None:
     found = PatchFeatures()
     of_frames = found(frames)
-    weights = torch.rand(of_frames.shape[3], generator=torch.Generator().manual_seed(1))
-    bank = NearestNeighbour(of_frames[1].flatten(0, 1) * weights, weights)
+    weights = torch.diag(torch.rand(of_frames.shape[3], generator=torch.Generator().manual_seed(1)))
+    bank = NearestNeighbour(of_frames[1].flatten(0, 1) @ weights, weights)
     patches, distances = found.looked_up(frames, bank)
     chosen = of_frames.flatten(1, 2)[:, white_squares((8, 8))]
     expected = filled(bank.distances(chosen.flatten(0, 1)).reshape(3, -1), (8, 8))
