@@ -165,12 +165,11 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
 
     def seen(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Turn float32 (B, T, 3, H, W) into every other patch (B, K, D), and (B, h, w) distances to the bank's rows."""
-        patches, distances = self._features.looked_up(frames[:, -1], self._nearest)
-        return patches @ self._nearest.weights, distances
+        return self._features.looked_up(frames[:, -1], self._nearest)
 
     def patches(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into every other patch (B, K, D), weighted."""
-        return at_white_squares(features) @ self._nearest.weights
+        return self._nearest.weighted(at_white_squares(features))
 
     def judged(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into (B, h, w) distances to the nearest row of the bank."""

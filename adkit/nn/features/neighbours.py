@@ -65,30 +65,31 @@ class NearestNeighbour:
     def squared(self, queries: Tensor) -> Tensor:
         """Turn float32 (Q, D) into (Q,) squared Euclidean distances to the nearest row."""
         if self.index is not None:
-            return self.index.nearest(self._weighted(queries))[0][:, 0].to(queries.device)
+            return self.index.nearest(self.weighted(queries))[0][:, 0].to(queries.device)
         parts, bank = torch.split(queries, _ROWS), {"columns": self.columns, "weights": self.weights}
         on_cpu = queries.device.type == "cpu"
         return torch.cat([_session()(queries=part, **bank)[0] if on_cpu else self.in_torch(part) for part in parts])
 
     def products(self, queries: Tensor) -> Tensor:
         """Turn float32 (Q, D) into (Q, N) squared distances to all rows, less each query's own squared length."""
-        extended = F.pad(self._weighted(queries), (0, 1), value=1.0)
+        extended = F.pad(self.weighted(queries), (0, 1), value=1.0)
         if queries.device.type != "cpu":
             return extended @ self.columns
         return _product()(queries=extended, columns=self.columns)[0]
 
     def in_torch(self, queries: Tensor) -> Tensor:
         """Turn (..., D) into (...) squared distances to the nearest row, all in one product, as an export needs it."""
-        weighted = self._weighted(queries)
+        weighted = self.weighted(queries)
         lowest = (F.pad(weighted, (0, 1), value=1.0) @ self.columns).amin(dim=-1)
         return (lowest + weighted.square().sum(dim=-1)).clamp_min(0)
 
-    def _weighted(self, queries: Tensor) -> Tensor:
+    def weighted(self, queries: Tensor) -> Tensor:
+        """Multiply queries (..., D) by the weights, if there are any."""
         return queries @ self.weights if self._weighs else queries
 
 
 def append_distances(model: bytes, positions: Tensor) -> bytes:
-    """Extend a model of features (1, h, w, D) to distances (K,) and patches (K, D) at `positions` (K,), row by row.
+    """Extend a model of features (1, h, w, D) to distances (K,) and weighted patches (K, D) at `positions` (K,).
 
     The new inputs are `columns` and `weights` of a NearestNeighbour.
     """
@@ -105,7 +106,7 @@ def append_distances(model: bytes, positions: Tensor) -> bytes:
     graph.input.extend(nearest.input[1:])
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["k"]))
-    graph.output.append(helper.make_tensor_value_info("queries", TensorProto.FLOAT, ["k", "d"]))
+    graph.output.append(helper.make_tensor_value_info("nn_weighted", TensorProto.FLOAT, ["k", "d"]))
     return bytes(extended.SerializeToString())
 
 

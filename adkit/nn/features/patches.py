@@ -73,14 +73,14 @@ class PatchFeatures:
         return features.to(torch.float32)
 
     def looked_up(self, frames: Tensor, bank: NearestNeighbour) -> tuple[Tensor, Tensor]:
-        """Turn float32 (B, 3, H, W) into every other patch (B, K, D), and distances (B, h, w) to the bank's rows."""
+        """Turn float32 (B, 3, H, W) into every other patch (B, K, D), weighted, and distances (B, h, w) to the bank."""
         model = self._model(_size_of(frames))
         if model is None or bank.index is not None:
             features = self(frames)
             grid = (features.shape[1], features.shape[2])
             chosen = at_white_squares(features)
             found = bank.distances(chosen.flatten(0, 1)).reshape(len(frames), -1)
-            return chosen, filled(found.clamp_min(LEAST_DISTANCE), grid)
+            return bank.weighted(chosen), filled(found.clamp_min(LEAST_DISTANCE), grid)
         session, grid = self._search(model)
         # Frame by frame: the product of all patches with the bank then stays in the processor's caches.
         inputs = {"columns": bank.columns, "weights": bank.weights}

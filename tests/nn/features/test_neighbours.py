@@ -124,6 +124,7 @@ def test_append_distances_equals_features_and_distances() -> None:
     distances, patches = OnnxSession(extended)(frames=frames, columns=nearest.columns, weights=nearest.weights)
     onnx.checker.check_model(onnx.load_from_string(extended))
     assert torch.equal(features, 2 * frames)
-    assert torch.equal(patches, features.flatten(0, 2)[positions])
-    expected = nearest.distances(patches)
+    chosen = features.flatten(0, 2)[positions]
+    torch.testing.assert_close(patches, chosen @ nearest.weights)
+    expected = nearest.distances(chosen)
     torch.testing.assert_close(distances, expected, rtol=1e-4, atol=1e-4)
