@@ -249,9 +249,8 @@ def evaluate(
         not_stored = _told(lambda: store_predictions(folder, key, predictions, unreadable))
     judged_by = scorer or run.record.scorer, key["data_hash"], workplace
     evaluation = _judged(run, kept, ends_s(known), predictions, *judged_by)
-    seen = _seen(run, kept, hashes)
-    evaluation = replace(evaluation, seen=seen, unreadable=unreadable, odd_masks=odd, between=between)
-    evaluation = replace(evaluation, unknown=len(tested) - len(known))
+    seen, unknown = _seen(run, kept, hashes), len(tested) - len(known)
+    evaluation = replace(evaluation, seen=seen, unreadable=unreadable, odd_masks=odd, between=between, unknown=unknown)
     not_stored = not_stored or _told(lambda: store_document(folder, key, evaluation.as_json()))
     return replace(evaluation, not_stored=not_stored) if not_stored else evaluation
 

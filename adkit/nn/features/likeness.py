@@ -26,17 +26,19 @@ def likeness_weights(
     differs between like patches is whitened by this power: 0 leaves it as it is, with 1 it has the same spread in all
     directions, as far as there are patches enough to know them. All patches together vary as much as before.
     """
-    balanced = torch.diag(levels).cpu()
+    balanced = torch.diag(levels)
+    if not whitening:
+        return balanced
     asked, others = (torch.randint(len(patches), (DRAWN,), generator=generator) for _ in range(2))
     like, rows = ((patches[drawn] * levels).cpu() for drawn in (asked, others))  # not every device knows float64
     differences = _from_nearest(like, sources[asked], rows, sources[others])
     covariance = _steadied(differences.T @ differences, min(len(patches), DRAWN) / ALIKE)
     variances, directions = torch.linalg.eigh(covariance)
-    if not whitening or float(variances.max()) <= 0:
-        return balanced.to(levels.device)
+    if float(variances.max()) <= 0:  # like patches are the same
+        return balanced
     whitened = (directions * variances.pow(-whitening / 2)) @ directions.T
     before, after = (part.var(dim=0).sum() for part in (rows.double(), rows.double() @ whitened))
-    weights: Tensor = balanced.double() @ whitened * (before / after).sqrt()
+    weights: Tensor = balanced.cpu().double() @ whitened * (before / after).sqrt()
     return weights.to(levels.device, torch.float32)
 
 
