@@ -6,8 +6,10 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,23 +36,71 @@ class OnnxSession:
     """An ONNX model that runs in onnxruntime on the CPU."""
 
     def __init__(self, model: bytes) -> None:
-        settings = onnxruntime.SessionOptions()
-        settings.log_severity_level = 4  # errors are raised too
-        # Threads that wait by spinning take the cores from those that decode the next images.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # which torch obeys by itself
-            settings.intra_op_num_threads = int(threads)
-        if profile := current_profile():
-            settings.enable_profiling = True
-            settings.profile_file_prefix = str(profile.folder / "graph")
-        self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
-        if profile:
-            profile.sessions.append((self._session, model))
+        self._model = model
 
     def __call__(self, **inputs: Tensor) -> list[Tensor]:
         """Return the model's outputs for CPU tensors by name."""
-        arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
-        return [torch.from_numpy(output) for output in self._session.run(None, arrays)]
+        return _outputs(self._together, inputs)
+
+    def each(self, frames: Tensor, **shared: Tensor) -> list[list[Tensor]]:
+        """Return the outputs of a model of one frame for each of `frames` (B, ...); what is `shared` all of them take.
+
+        Several frames are worked on at a time, by a thread each: a network has many small steps, and threads that
+        share one wait for each other after each of them.
+        """
+        split = torch.split(frames, 1)
+        # A profile tells stages apart that follow each other.
+        if current_profile() or (len(split) == 1 and "_apart" not in vars(self)):
+            return [self(frames=frame, **shared) for frame in split]
+        session = self._apart
+        return list(_pool().map(lambda frame: _outputs(session, {"frames": frame, **shared}), split))
+
+    @cached_property
+    def _together(self) -> onnxruntime.InferenceSession:
+        """What all threads work on together, as many as torch takes."""
+        threads = os.environ.get("OMP_NUM_THREADS", "")
+        return _session(self._model, int(threads) if threads.isdigit() else 0)
+
+    @cached_property
+    def _apart(self) -> onnxruntime.InferenceSession:
+        """What works in the thread that calls it."""
+        return _session(self._model, 1)
+
+
+def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4  # errors are raised too
+    # Threads that wait by spinning take the cores from those that decode the next images.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.intra_op_num_threads = threads  # 0: one for each core
+    _share_memory()
+    settings.add_session_config_entry("session.use_env_allocators", "1")
+    if profile := current_profile():
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(profile.folder / "graph")
+    session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    if profile:
+        profile.sessions.append((session, model))
+    return session
+
+
+@cache
+def _share_memory() -> None:
+    """Let all sessions take from one store of memory what they need while they run; each would keep one of its own."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, -1, -1, -1))  # which grows as it likes
+
+
+def _outputs(session: onnxruntime.InferenceSession, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+    arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
+    return [torch.from_numpy(output) for output in session.run(None, arrays)]
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="frame")
 
 
 _shared: WeakValueDictionary[bytes, OnnxSession] = WeakValueDictionary()

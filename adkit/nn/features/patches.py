@@ -67,7 +67,7 @@ class PatchFeatures:
     def __call__(self, frames: Tensor) -> Tensor:
         """Turn float32 (B, 3, H, W), RGB in 0..1 into float32 (B, h, w, D) on the features' device."""
         if (model := self._model(_size_of(frames))) is not None:
-            return torch.cat([self._session(model)(frames=frame)[0] for frame in torch.split(frames, 1)])
+            return torch.cat([features for (features,) in self._session(model).each(frames)])
         with torch.inference_mode():
             features: Tensor = self._network(frames.to(self.device))
         return features.to(torch.float32)
@@ -82,9 +82,9 @@ class PatchFeatures:
             found = bank.distances(chosen.flatten(0, 1)).reshape(len(frames), -1)
             return bank.weighted(chosen), filled(found.clamp_min(LEAST_DISTANCE), grid)
         session, grid = self._search(model)
-        # Frame by frame: the product of all patches with the bank then stays in the processor's caches.
-        inputs = {"columns": bank.columns, "weights": bank.weights}
-        distances, patches = zip(*(session(frames=frame, **inputs) for frame in torch.split(frames, 1)), strict=True)
+        # Each frame by itself: the product of all patches with the bank then stays in the processor's caches.
+        outputs = session.each(frames, columns=bank.columns, weights=bank.weights)
+        distances, patches = zip(*outputs, strict=True)
         return torch.stack(patches), filled(torch.stack(distances).clamp_min(LEAST_DISTANCE), grid)
 
     def prepare(self, size: tuple[int, int]) -> None:

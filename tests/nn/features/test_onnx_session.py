@@ -131,6 +131,23 @@ def test_inputs_need_not_be_contiguous(doubling: bytes) -> None:
     torch.testing.assert_close(session(frames=frames)[0], 2 * frames + 1)
 
 
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_frames_by_a_thread_each_give_what_they_give_alone(doubling: bytes, count: int) -> None:
+    session, frames = OnnxSession(doubling), torch.rand(count, 3, *SIZE)
+    found = session.each(frames)
+    for frame, (output,) in zip(frames, found, strict=True):
+        assert torch.equal(output, session(frames=frame[None])[0])
+
+
+def test_only_the_threads_that_are_needed_are_made_ready(doubling: bytes) -> None:
+    live, files = OnnxSession(doubling), OnnxSession(doubling)
+    live.each(torch.rand(1, 3, *SIZE))
+    files.each(torch.rand(2, 3, *SIZE))
+    files.each(torch.rand(1, 3, *SIZE))
+    assert "_apart" not in vars(live)
+    assert "_together" not in vars(files)
+
+
 @pytest.mark.usefixtures("quick_export")
 @pytest.mark.parametrize("content", ["empty", "text", "cut", "without facts"])
 def test_a_damaged_cached_file_is_exported_again(
