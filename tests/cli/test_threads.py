@@ -43,7 +43,7 @@ def test_threads_of_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     from adkit.nn.features.neighbours import _session
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert _session.__wrapped__()._session.get_session_options().intra_op_num_threads == 1
+    assert _session.__wrapped__()._together.get_session_options().intra_op_num_threads == 1
 
 
 def test_threads_of_faiss() -> None:
