@@ -103,8 +103,11 @@ def test_promises_are_sentences(run: Run) -> None:
 
 
 def test_a_run_is_told_in_short_and_with_all_that_is_known(run: Run) -> None:
-    record = run.record.model_copy(update={"options": {"a": "<b>", "c": "1"}, "facts": {"held_out": "2 images"}})
+    record = run.record.model_copy(
+        update={"options": {"a": "<b>", "c": "1"}, "facts": {"held_out": "2 images"}, "notes": ["1 < 2"]}
+    )
     short = render("about.html", title="", record=record)
+    assert "<dt>note</dt><dd>1 &lt; 2</dd>" in short
     assert "a score, no map" in short or "where, by a heat map" in short
     assert "options" not in short
     whole = render("about.html", title=record.id, record=record)
