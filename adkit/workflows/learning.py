@@ -35,6 +35,8 @@ MOST_ROUNDS = 5
 """As often it is learned anew: defects that are alike hide each other until the first of them are out."""
 REMEMBERED = 200_000_000
 """Bytes of frames: methods that look at them again find so many in memory, 450 images of 384 px."""
+SCORER = "top1"
+"""Makes scores of the maps of a method that gives no scores, and forgets to name one."""
 LEAST_S = 0.5
 """Shorter clips are told: it is as long as motion is looked at between two frames, and smoothing wants a moment."""
 
@@ -88,6 +90,12 @@ def learn(
             predictions = [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
         else:
             predictions = left_one_out(method, view, [(one.learned, one.shapes) for one in data])
+    if predictions[0].scores is None and not (report.scorer or method.default_scorer):
+        # Nothing says before it learns that it gives maps: by now the refusal would cost all that was learned.
+        told = (
+            f"{type(method).__name__} gives maps and names no scorer for them: unless --scorer says so, it is {SCORER}"
+        )
+        report = replace(report, scorer=SCORER, notes=[*report.notes, told])
     if looks is not None:
         from adkit.nn.motion import LONGEST_SPAN_S  # loads torch
         from adkit.nn.moving import MOVING_CLIPS

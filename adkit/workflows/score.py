@@ -330,9 +330,7 @@ def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None, smoothin
 def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[np.float64]:
     """Return (N,) scores, each of its frame alone: the scorer's, raised by what is odd as a whole beyond any place."""
     if scorer is None:
-        if predictions.scores is None:
-            hint = "name a scorer: --scorer top1, or scorer = 'top1' in what compare's --grid names"
-            raise OptionError("the method gives maps only, and names no scorer", hint=hint)
+        assert predictions.scores is not None  # a fit names a scorer where there are maps only
         return predictions.scores.astype(np.float64)
     if predictions.maps is None:
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")

@@ -104,6 +104,10 @@ class Grows(GreyMaps):
         return Prediction(maps=maps[:, self.calls % 2 :])
 
 
+class NamesNoScorer(GreyMaps):
+    default_scorer = None
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
     return paint(tmp_path / "parts", usual_levels(120, seed=1))
@@ -194,3 +198,11 @@ def test_maps_whose_size_changes_are_told(pictures: list[Path], tmp_path: Path) 
     with pytest.raises(ValueError, match=r"maps of \(., 8\), and of \(., 8\) before") as caught:
         fitted(Grows, pictures, tmp_path / "runs")
     assert caught.value.__notes__ == ["raised in tests.workflows.test_plugin_faults.Grows"]
+
+
+def test_maps_without_a_scorer_do_not_cost_what_was_learned(pictures: list[Path], tmp_path: Path) -> None:
+    record = fitted(NamesNoScorer, pictures, tmp_path / "runs").record
+    assert record.scorer == "top1"
+    assert record.notes == [
+        "NamesNoScorer gives maps and names no scorer for them: unless --scorer says so, it is top1"
+    ]

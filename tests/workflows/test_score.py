@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adkit.errors import OptionError
 from adkit.interfaces import Scorer
 from adkit.registry import Registry, load_registry
 from adkit.runs.predictions import Predictions
@@ -19,9 +18,6 @@ def test_of_scores_beside_maps_and_the_scorers_the_higher_counts() -> None:
     predictions = Predictions(("a", "b"), ("a", "b"), maps, np.array([4.0, 4.0], np.float32), None)
     assert raw_scores(predictions, open_scorer("max", load_registry())).tolist() == [4.0, 6.0]
     assert raw_scores(predictions, None).tolist() == [4.0, 4.0]
-    with pytest.raises(OptionError, match="gives maps only, and names no scorer") as caught:
-        raw_scores(replace(predictions, scores=None), None)
-    assert all(place in caught.value.hint for place in ("--scorer top1", "scorer = 'top1'"))
 
 
 @pytest.mark.parametrize("given", [np.full(2, np.nan), np.zeros((2, 2)), [0.0]])
