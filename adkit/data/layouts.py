@@ -4,8 +4,10 @@ import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from adkit.data.contents import Contents, contents_of
@@ -32,7 +34,8 @@ from adkit.data.mask_files import MaskFiles, may_be_mask
 from adkit.data.mask_names import Inside
 from adkit.data.outlines import OUTLINE_SUFFIXES
 from adkit.errors import DatasetError
-from adkit.stats.formatting import counted
+from adkit.files.atomic import checksum
+from adkit.stats.formatting import counted, listed
 from adkit.stats.segments import grouped
 from adkit.types import FrameRef, Sample, Split
 
@@ -279,8 +282,8 @@ def told_kinds(test: Iterable[Placed] | Iterable[Sample] | Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
 
 
-def left_out(placed: Collection[Placed], masks: MaskFiles) -> list[str]:
-    """Say which images are in no split or kind or of unknown truth, and what is to be said of masks."""
+def doubts(placed: Collection[Placed], masks: MaskFiles) -> list[str]:
+    """Say which images are in no split or kind, of unknown truth or good and bad, and what is to be said of masks."""
     unknown = [one.inside for one in placed if one.kind is None]
     taken = {one.inside for one in placed} | {*masks.left_out}
     left = [inside for inside, _ in masks.images if inside not in taken]
@@ -290,7 +293,28 @@ def left_out(placed: Collection[Placed], masks: MaskFiles) -> list[str]:
     if unknown:
         told = "evaluations leave out what is not known to be good or bad; use test/good/ and test/KIND/"
         lines.append(f"{_by_place(unknown)}: {told}")
+    both = [sorted((one for one in placed if one.kind is not None), key=lambda one: one.kind != GOOD)]
+    for key in (lambda one: os.path.getsize(one.path), _beginning, _content):  # noqa: PTH202 (paths are slow)
+        both = [alike for of in both for alike in _good_and_bad(of, key)]
+    if both:
+        names = listed([" = ".join("/".join(one.inside) for one in same) for same in both], _MOST_PLACES)
+        told = "the same file is good and anomalous, and what is learned from is missed later; remove one"
+        lines.append(f"{told}: {names}")
     return lines + masks.notes()
+
+
+def _good_and_bad(placed: Iterable[Placed], key: Callable[[Placed], object]) -> list[list[Placed]]:
+    """Group images by a key, and return the groups with good and with anomalous ones."""
+    return [alike for alike in grouped(placed, key).values() if len({one.anomalous for one in alike}) > 1]
+
+
+def _content(one: Placed, most: int = -1) -> str:
+    with suppress(OSError), one.path.open("rb") as file:
+        return checksum(file.read(most))
+    return str(one.path)  # like no other
+
+
+_beginning = partial(_content, most=4096)  # tells nearly all photos of one size from each other
 
 
 def _by_place(images: Sequence[Inside]) -> str:
@@ -334,4 +358,4 @@ class SplitFolders:
 
     def notes(self) -> list[str]:
         """Say which images and files were left out, and of which images masks are missing."""
-        return left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
+        return doubts(self._placed, self._masks) + self._contents.notes(may_be_mask)

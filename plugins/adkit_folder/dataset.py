@@ -70,7 +70,7 @@ class Folder(OwnFolder):
             told = "; ".join(
                 [
                     f"(read as {self.layout})",
-                    *layouts.left_out(self._placed, self._masks),
+                    *layouts.doubts(self._placed, self._masks),
                     *self._contents.notes(may_be_mask),
                 ]
             )
@@ -103,7 +103,7 @@ class Folder(OwnFolder):
             lines += _taken_as_good(self.folder, Counter("/".join(place if few else place[:1]) for place in above))
             if named := groups_of_names(one.path.stem for one in self._placed):
                 lines.append(f"all images are taken as good, whatever their names begin or end with: {_counted(named)}")
-        return lines + self._unread + layouts.left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
+        return lines + self._unread + layouts.doubts(self._placed, self._masks) + self._contents.notes(may_be_mask)
 
 
 def _of_images(contents: Contents) -> list[Inside]:

@@ -25,7 +25,7 @@ def touch(folder: Path, *names: str) -> Path:
             (folder / name).mkdir(parents=True, exist_ok=True)
             continue
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"never decoded")
+        (folder / name).write_bytes(name.encode())
     return folder
 
 

@@ -17,7 +17,7 @@ def touch(folder: Path, *names: str) -> None:
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"never decoded")
+        path.write_bytes(os.fsencode(f"never decoded: {name}"))
 
 
 def numbered(pattern: str, count: int) -> list[str]:
@@ -66,6 +66,18 @@ def test_anomalous_training_images_are_reported_as_such(tmp_path: Path) -> None:
         "train/crack/b.png": (True, "crack"),
         "train/good/a.png": (False, "good"),
     }
+
+
+@pytest.mark.parametrize("good", ["normal", "train/good"])
+def test_a_file_that_is_good_and_bad_is_told(good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = "NG" if good == "normal" else "test/NG"
+    touch(tmp_path, *numbered(good + "/{}.png", 5), f"{good}/other.png", f"{bad}/other.png")
+    for copy, of in (("5", "2"), ("locked", "3")):
+        (tmp_path / bad / f"{copy}.png").write_bytes((tmp_path / good / f"{of}.png").read_bytes())
+    plain = Path.open
+    monkeypatch.setattr(Path, "open", lambda one, *of, **how: plain(one / ("no" * (one.stem == "locked")), *of, **how))
+    (told,) = [note for note in opened(tmp_path).notes() if "the same file is good and anomalous" in note]
+    assert told.endswith(f"remove one: {good}/2.png = {bad}/5.png")
 
 
 def test_a_train_folder_without_a_test_folder(tmp_path: Path) -> None:
