@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.folder_names import derived_among, is_drawn, is_of_photos, is_other_view
+from adkit.data.folder_names import derived_among, is_drawn, is_mask_folder, is_of_photos, is_of_places, is_other_view
 from adkit.data.images import has_few_values, is_drawn_by_adkit, is_image
 from adkit.data.mask_names import Inside
 from adkit.data.video import is_video
@@ -27,6 +27,7 @@ HIDDEN = "hidden folder{s}"
 OWN = "file{s} or folder{s} that adkit wrote"
 LOOPS = "link{s} to folders that are read already"
 DERIVED = "file{s} or folder{s} named as drawn from photos beside them, or as other views of them"
+PLACES = "mask{s} of where to look, by name and content: for --roi or --ignore"
 NOWHERE = "file{s} or link{s} that cannot be opened"
 
 
@@ -64,8 +65,8 @@ class Contents:
 def contents_of(folder: Path) -> Contents:
     """Look through a folder with all it contains; a link to a folder is followed once, and never to where it came from.
 
-    What is hidden, what systems and viewers keep beside images, what adkit wrote, and what is named as drawn from
-    photos or as another view of them is passed over.
+    What is hidden, what systems and viewers keep beside images, what adkit wrote, what is named as drawn from photos or
+    as another view of them, and masks of where to look are passed over.
     """
     passed: dict[str, list[Path]] = defaultdict(list)
     found: list[Path] = []
@@ -87,6 +88,7 @@ def contents_of(folder: Path) -> Contents:
         if here != folder:
             walked.append(here.parts[len(folder.parts) :])
         of_photos = _of_photos_among(here, folders, names)
+        of_masks = any(map(is_mask_folder, here.parts[len(folder.parts) :]))
         for name in list(folders):
             path = here / name
             if name.startswith(".") or name.lower() in _OF_SYSTEMS:
@@ -113,6 +115,8 @@ def contents_of(folder: Path) -> Contents:
                 passed[OWN].append(path)
             elif stems.get(name) in derived:
                 passed[DERIVED].append(path)
+            elif is_of_places(stems.get(name, "")) and not of_masks and has_few_values(path, 2):
+                passed[PLACES].append(path)
             else:
                 found.append(path)
     return Contents(folder, tuple(sorted(found, key=lambda path: path.parts)), passed, tuple(walked))

@@ -26,6 +26,7 @@ from adkit.data.words import (
     NOT,
     OF_SPLITS,
     PICTURES,
+    PLACES,
     TEST,
     TRAIN,
     UNSAID,
@@ -161,6 +162,11 @@ def is_drawn(name: str) -> bool:
 def is_other_view(name: str) -> bool:
     """Say whether a folder's name means another view of what a camera in colours sees: "depth", "xyz"."""
     return name.lower() in VIEWS
+
+
+def is_of_places(stem: str) -> bool:
+    """Say whether a file's name means a mask of where to look in all photos: "roi", "ignore mask"; not "003_mask"."""
+    return set() < {*_words(stem)} <= PLACES
 
 
 @cache

@@ -230,7 +230,7 @@ def is_black(ref: FrameRef) -> bool:
         return image.mode in ("1", "L", "RGB") and image.getbbox() is None
 
 
-def has_few_values(path: Path) -> bool:
+def has_few_values(path: Path, most: int = MOST_LABELS) -> bool:
     """Say whether an image holds no more values than a mask, and in a format that keeps them."""
     try:
         with _decoding(FrameRef(path)) as image:
@@ -238,7 +238,7 @@ def has_few_values(path: Path) -> bool:
                 return False
             grey = _grey_of_mask(image)[0]
             some = grey[:: 1 + len(grey) // 16]  # enough to see that it is a photo
-            return np.unique(some).size <= MOST_LABELS and np.unique(grey).size <= MOST_LABELS
+            return np.unique(some).size <= most and np.unique(grey).size <= most
     except FrameError:
         return False
 

@@ -62,6 +62,8 @@ DRAWN = _these(
 )
 VIEWS = _these("depth depths disparity infrared ir nir normals pcd pointcloud thermal xyz")
 MAP = re.compile(r"(?:anomaly|depth|heat|normals?|score)[ _.-]*maps?(?![a-z])", re.IGNORECASE)
+PLACES = _these("roi rois aoi ignore ignored mask maske masque máscara maschera маска 掩码 掩膜 マスク")
+"""Alone they name a mask of where to look, of all photos beside it."""
 UNSAID = DRAWN | _these(
     "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure sure maybe doubtful questionable "
     "unsortiert ungeprüft gesperrt unbekannt unklar unsicher sicher vielleicht fraglich zweifelhaft borderline "

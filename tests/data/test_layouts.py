@@ -15,7 +15,7 @@ from adkit_clips.dataset import Clips
 from adkit_folder.dataset import Folder
 from PIL import Image
 
-from adkit.data.contents import DERIVED, OWN, contents_of
+from adkit.data.contents import DERIVED, OWN, PLACES, contents_of
 from adkit.data.images import DRAWN_BY, png_of
 from adkit.data.inputs import find_inputs
 from adkit.data.layouts import in_numeric_order
@@ -118,6 +118,18 @@ def test_what_is_named_as_drawn_from_a_photo_or_another_view_of_it_is_not_read(
     touch(tmp_path, photo, name, "2_depth.png")
     assert {sample.frame.path.name for sample in read(tmp_path)} == {photo, "2_depth.png"}
     assert f"1 {DERIVED.format(s='')} ({name.partition('/')[0]})" in contents_of(tmp_path).notes(lambda _: True)[0]
+
+
+@READERS
+@pytest.mark.parametrize("name", ["roi.png", "Ignore-Mask.bmp", "a/маска.png"])
+def test_masks_of_where_to_look_are_not_read(tmp_path: Path, read: Callable[[Path], list[Sample]], name: str) -> None:
+    touch(tmp_path, "a/1.png", "a/roi_2.png")
+    photos = ["a/1.png", "a/mask.png", "a/roi_2.png"]
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "a/mask.png")
+    Image.fromarray(np.eye(8, dtype=bool)).save(tmp_path / name)
+    assert sorted(sample.frame.path.relative_to(tmp_path).as_posix() for sample in read(tmp_path)) == photos
+    assert f"1 {PLACES.format(s='')} ({name})" in contents_of(tmp_path).notes(lambda _: True)[0]
+    assert contents_of(touch(tmp_path / "masks", "mask.png")).files
 
 
 @READERS
