@@ -40,8 +40,8 @@ from adkit.stats.segments import grouped
 from adkit.types import FrameRef, Sample, Split
 
 TO_TELL_APART = (
-    "put good ones into a folder 'good', others beside it into folders named by what is wrong, or list all of them: "
-    "manifest:FILE.csv"
+    "put good ones, or whole folders of them, into a folder 'good', others beside it into folders named by what is "
+    "wrong, or list all of them: manifest:FILE.csv"
 )
 
 _MOST_PLACES = 5  # that are named whole
@@ -124,6 +124,8 @@ def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: 
         or part_good_from_bad(other[-1] for other in beside[place[:-1]])
     ]:
         first = min(doubtful, key=lambda place: (len(place), place))
+        if split_of(first[-1]):
+            hint = f"if all in it are good, name that folder itself: {folder.joinpath(*first)}; else {hint}"
         raise DatasetError(f"{folder} has the folder {'/'.join(first)!r} but none named {wanted}", hint=hint)
 
 

@@ -158,6 +158,19 @@ def test_defects_without_normal_are_refused(tmp_path: Path, name: str) -> None:
     assert "'good'" in caught.value.hint
 
 
+def test_refusals_say_how_good_folders_of_such_names_are_learned_from(tmp_path: Path) -> None:
+    touch(tmp_path, "shots/test/a.png", "good/normal light/b.png", "good/strong light/c.png")
+    with pytest.raises(DatasetError, match="has the folder 'test' but none named train") as caught:
+        opened(tmp_path / "shots")
+    assert f"if all in it are good, name that folder itself: {tmp_path / 'shots/test'}; else put" in caught.value.hint
+    assert len(opened(tmp_path / "shots/test").samples("train")) == 1
+    with pytest.raises(DatasetError, match="has the folder 'normal light' but none named train") as caught:
+        opened(tmp_path / "good")
+    assert "whole folders of them, into a folder 'good'" in caught.value.hint
+    (tmp_path / "shots/test/a.png").unlink()
+    assert len(opened(tmp_path).samples("train")) == 2
+
+
 @pytest.mark.parametrize("names", [("0", "1"), ("class_0", "class_1"), ("False", "True")])
 def test_two_classes_of_which_nobody_knows_the_good_one_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     touch(tmp_path, *(f"{name}/a.png" for name in names))
