@@ -25,6 +25,10 @@ from adkit.stats.formatting import clock, counted, listed, verb
 from adkit.types import Sample, Split
 from adkit.workflows.looks import ClipLooks, Glances
 
+NO_TESTS = (
+    "there is no test split: fit needs none, as normal data set the threshold, and audit checks its promise on new "
+    "data; eval tells what is caught, and needs anomalous ones to test with"
+)
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
 _EXAMPLES = 3  # names of files per finding
@@ -92,7 +96,7 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
     if told := told_by_compression(every):
         result.findings.append(told)
     if not any(split == "test" for split, _ in samples):
-        result.findings.append("there is no test split: eval cannot judge a run")
+        result.notes.append(NO_TESTS)
     _compare_looks(look, {sample.id: sample for sample in every})
     result.sheet = look.sheet.draw()
     return result
