@@ -88,20 +88,22 @@ def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
 
 
 def with_events_between(samples: Sequence[Sample], taken: Sequence[Sample]) -> tuple[list[Sample], int]:
-    """Return the frames that were taken of the samples, and how many events lie between two of them.
+    """Return the frames that were taken of the samples, and how many events they do not tell from what is before.
 
-    Such an event becomes one of the frame before it: whoever judges the frames that were taken misses it, and its clip
-    is not all normal.
+    An event between two of them becomes one of the frame before it: whoever judges the frames that were taken misses
+    it, and its clip is not all normal. Two events with none of them between become one.
     """
     ids, kinds = {one.id for one in taken}, dict[str, str | None]()
-    before, count = "", 0
-    for (_, anomalous), frames in groupby(samples, key=lambda one: (one.clip, one.anomalous)):
+    before, of_event, count = "", "", 0  # the last frame that was taken, and its clip where it is of an event
+    for (clip, anomalous), frames in groupby(samples, key=lambda one: (one.clip, one.anomalous)):
         run = list(frames)
-        if judged := [one.id for one in run if one.id in ids]:
-            before = judged[-1]
+        judged = [one.id for one in run if one.id in ids]
+        count += bool(anomalous) and (not judged or of_event == clip)
+        if judged:
+            before, of_event = judged[-1], clip if anomalous else ""
         elif anomalous:
-            count += 1
             kinds.setdefault(before, run[0].kind)
+            of_event = clip
     lost = (one.id in kinds and not one.anomalous for one in taken)
     return [
         replace(one, anomalous=True, kind=kinds[one.id]) if between else one

@@ -67,7 +67,7 @@ class Evaluation:
     unreadable: list[str] = field(default_factory=list)
     odd_masks: dict[str, list[str]] = field(default_factory=dict)  # ids by what looks wrong
     unknown: int = 0  # test samples of which nobody says whether they are good
-    between: int = 0  # true events that lie between the frames that were judged
+    between: int = 0  # true events that the frames that were judged do not tell from what is before
     not_stored: str | None = None  # why the result is not in the run's folder, if it is not
 
     @property
@@ -101,9 +101,9 @@ class Evaluation:
         if self.unknown:
             odd.append(f"{counted(self.unknown, f'test {self.unit.sample}', 'are')} left out: the truth is unknown")
         if self.between:
-            lie, counts = counted(self.between, "event", "lie"), verb(self.between, "count")
-            apart = f"{self.run.record.step_s:.2g} s apart"
-            odd.append(f"{lie} between the frames that are judged, {apart}, and {counts} as of the one before")
+            told = f"{counted(self.between, 'event', 'are')} not told from what is before by the frames that are judged"
+            count = verb(self.between, "count")
+            odd.append(f"{told}, {self.run.record.step_s:.2g} s apart, and {count} as of that")
         return [*odd, *(f"unreadable, left out: {path}" for path in self.unreadable)]
 
     @property

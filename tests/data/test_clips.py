@@ -73,6 +73,9 @@ def test_frames_are_taken_as_far_apart_at_any_rate(rate: float, every: int) -> N
         ("...sss...", ".s.", 0),
         ("ss.s....s", "s.s", 1),  # the one before is of an event itself
         (".s.s.....", "s..", 2),
+        ("ss..s....", "ss.", 1),  # no frame between the two is judged
+        (".s..ss...", "ss.", 2),
+        ("ss..s...s", "sss", 2),
         (".........", "...", 0),
     ],
 )
