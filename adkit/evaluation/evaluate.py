@@ -98,6 +98,8 @@ class Evaluation:
         if self.threshold.unit_s and self.split.normal and self.run.record.segment_s is None:
             lasting_s = [self.results.ends_s[self.results.clips[part.peak]] for part in self.split.normal]
             odd += filter(None, [other_length(float(np.mean(lasting_s)), self.threshold.unit_s)])
+        if self.threshold.unit == "clip" and not self.unit.of_clips:
+            odd.append("the run learned from clips, and the test split has single frames: its promise is not of these")
         if self.unknown:
             odd.append(f"{counted(self.unknown, f'test {self.unit.sample}', 'are')} left out: the truth is unknown")
         if self.between:

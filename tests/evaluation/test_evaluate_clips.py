@@ -174,6 +174,13 @@ def test_events_and_normal_clips_are_as_many_however_few_frames_are_judged(
     require_as_watched(found, run, press_methods, tuple(test))
 
 
+def test_single_frames_are_no_clips(tmp_path: Path, press_methods: Registry) -> None:
+    videos = write_press(tmp_path / "videos", {"a": (".", 0), "b": ("s", 30)}, train=(13,) * 6)
+    found = evaluate(fit_press(press_methods, videos, tmp_path / "runs"), Workplace(press_methods, device="cpu"))
+    (note,) = found.notes
+    assert note == "the run learned from clips, and the test split has single frames: its promise is not of these"
+
+
 def require_as_watched(judged: Evaluation, run: Run, registry: Registry, names: tuple[str, ...]) -> None:
     judge = open_model(run, registry, device="cpu")
     for first in [judged.results.clips.index(f"test/{name}") for name in names]:
