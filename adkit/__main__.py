@@ -1,22 +1,38 @@
 """`python -m adkit`, and the `adkit` command."""
 
+from __future__ import annotations
+
 import os
+import signal
 import sys
+from os import _exit  # in code of plugins `os._exit` is another
+from typing import TYPE_CHECKING
 
 from adkit.errors import INTERRUPTED, USER_FAULT
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 
 def main() -> None:
-    """Run the `adkit` command; Ctrl-C while it is still loaded ends it without a traceback."""
-    try:
-        _open_streams()
-        _require_a_folder()
-        from adkit.cli import main as run
+    """Run the `adkit` command."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is to be ignored, as after nohup
+        signal.signal(signal.SIGINT, _interrupt)
+    _open_streams()
+    _require_a_folder()
+    from adkit.cli import main as run
 
-        run()
-    except KeyboardInterrupt:
-        os.write(2, b"interrupted: nothing was begun\n")
-        os._exit(INTERRUPTED)
+    run()
+
+
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; while something is imported end at once, as torch would abort, and others swallow it."""
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os.write(2, b"interrupted: nothing was left half-written\n")
+            _exit(INTERRUPTED)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _require_a_folder() -> None:
