@@ -99,7 +99,7 @@ def fault_of_system(error: BaseException) -> AdkitError | None:
 
 
 def said(message: str) -> str:
-    """Return what pydantic says of a value within a sentence: "input should be a valid integer"."""
+    """Return what pydantic or the system says, within a sentence: "connection refused"."""
     told = message.removeprefix("Value error, ")
     return told[:1].lower() + told[1:]
 

@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from adkit.cli.output import Format as Format
 from adkit.cli.output import tell, warn
-from adkit.errors import OptionError
+from adkit.errors import OptionError, said
 
 if TYPE_CHECKING:
     from adkit.registry import Registry
@@ -241,7 +241,9 @@ def _names_in(word: str) -> list[str]:
         lines = read_file(path, MOST_BYTES).decode(errors="surrogateescape").splitlines()
     except OSError as error:
         hint = "write the names into it, one on each line"
-        raise OptionError(f"--leave-out {word} cannot be read: {error.strerror or error}", hint=hint) from None
+        raise OptionError(
+            f"--leave-out {word} cannot be read: {said(error.strerror or str(error))}", hint=hint
+        ) from None
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -24,7 +24,7 @@ from adkit.data.mask_files import MaskFiles
 from adkit.data.packets import begins_as_video
 from adkit.data.tables import require_no_table
 from adkit.data.video import is_video, video_times
-from adkit.errors import DatasetError, FrameError, OptionError
+from adkit.errors import DatasetError, FrameError, OptionError, said
 from adkit.stats.formatting import counted
 from adkit.stats.segments import grouped
 from adkit.types import USUAL_RATE, FrameRef, Sample
@@ -94,7 +94,9 @@ def find_inputs(arguments: Iterable[str], *, of_clips: bool = False, hint: str =
                 else:
                     stills.setdefault(found.resolve(), found)
         except OSError as error:
-            raise DatasetError(f"cannot look for {argument}: {error.strerror}", hint="check the path") from None
+            raise DatasetError(
+                f"cannot look for {argument}: {said(str(error.strerror))}", hint="check the path"
+            ) from None
     if stills and clips:
         raise OptionError(
             f"{next(iter(stills.values()))} is a still image and {next(iter(clips))} a clip: "

@@ -23,7 +23,7 @@ from PIL import Image
 from adkit.data.folder_names import BAD, says
 from adkit.data.outline_formats import Outlined, file_name, in_json, in_xml, is_of_yolo, of_yolo
 from adkit.data.shapes import draw, rectangle, require_drawable
-from adkit.errors import FrameError
+from adkit.errors import FrameError, said
 from adkit.stats.segments import grouped
 from adkit.types import FrameRef
 
@@ -126,7 +126,9 @@ def _read(path: Path) -> tuple[Outlined, ...]:
     try:
         return _images(path, path.stat().st_mtime_ns)
     except OSError as error:
-        raise FrameError(f"cannot read the shapes of {path} ({error.strerror})", hint="check the path") from None
+        raise FrameError(
+            f"cannot read the shapes of {path} ({said(str(error.strerror))})", hint="check the path"
+        ) from None
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from adkit.data.bitstreams import is_broken
 from adkit.data.packets import InOrder, Packets, lacks_index, videos_in
 from adkit.data.raw_streams import RawFrames
-from adkit.errors import SKIPPING, FrameError
+from adkit.errors import SKIPPING, FrameError, said
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
 
@@ -390,4 +390,4 @@ def _told(error: Exception) -> str:
 
     if isinstance(error, av.error.ExitError):
         return "nothing came in time"
-    return str(getattr(error, "strerror", None) or error)
+    return said(str(getattr(error, "strerror", None) or error))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from adkit.data.images import is_image
-from adkit.errors import DatasetError
+from adkit.errors import DatasetError, said
 
 GIVE_UP_S = 10.0
 """An image that still cannot be read so long after its last change is unreadable."""
@@ -112,7 +112,9 @@ class Inbox:
             seen = sorted(self._arrivals(), key=lambda one: (one.changed_ns, one.path.name))
         except OSError as error:
             hint = "see that it is there, then start the watch again: it goes on where it was"
-            raise DatasetError(f"the folder {self.folder} cannot be looked into: {error.strerror}", hint=hint) from None
+            raise DatasetError(
+                f"the folder {self.folder} cannot be looked into: {said(str(error.strerror))}", hint=hint
+            ) from None
         self._looked = changed, now
         self.waiting = {one.identity: self.waiting.get(one.identity, now) for one in seen}
         settled = (one for one in seen if self._is_ready(one, now - self.waiting[one.identity]))
@@ -141,7 +143,9 @@ class Inbox:
                         continue
                 except OSError as error:  # it has gone, but for a link
                     if entry.is_symlink():
-                        self.tell_once(entry.name, f"{entry.name} is a link that leads nowhere: {error.strerror}")
+                        self.tell_once(
+                            entry.name, f"{entry.name} is a link that leads nowhere: {said(str(error.strerror))}"
+                        )
                     continue
                 if arrival.identity not in self.judged:
                     yield arrival

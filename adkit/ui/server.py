@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from adkit.errors import OptionError
+from adkit.errors import OptionError, said
 from adkit.files.atomic import owned_prefix, remove_abandoned
 from adkit.ui.access import AccessMiddleware, fault_response
 from adkit.ui.api import create_api
@@ -227,4 +227,4 @@ def listen(host: str, port: int) -> socket.socket:
         hint = "name an address of this machine: --host 127.0.0.1, or 0.0.0.0 for all that it has"
         if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
             hint = f"choose another: --port {7860 if port < 1024 else min(port + 1, 65535)}"
-        raise OptionError(f"cannot listen on {host} port {port}: {found}", hint=hint) from None
+        raise OptionError(f"cannot listen on {host} port {port}: {said(found)}", hint=hint) from None

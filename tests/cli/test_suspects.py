@@ -107,7 +107,7 @@ def test_what_cannot_be_meant_is_refused(parts: Path, tmp_path: Path) -> None:
     assert "--leave-out 'train/good/x01.png' names no training image or clip" in told
     assert "did you mean train/good/" in told
     error, hint = refused(*fit_of(parts, tmp_path, "--leave-out", "nowhere.txt"))
-    assert error == "--leave-out nowhere.txt cannot be read: No such file or directory"
+    assert error == "--leave-out nowhere.txt cannot be read: no such file or directory"
     assert "one on each line" in hint
     error, _ = refused(*fit_of(parts, tmp_path, "-d", f"folder:{parts / 'train'}", "--leave-out", HIDDEN[0]))
     assert error == "--leave-out is for one category, and there are 2"

@@ -143,7 +143,7 @@ def test_a_source_that_is_not_there_is_refused() -> None:
     found, error = collected(feed(port))
     assert not found
     assert error is not None
-    assert "cannot be read as a video: Connection refused" in error.message
+    assert "cannot be read as a video: connection refused" in error.message
     assert error.hint == "check the source, its address and the network"
 
 
