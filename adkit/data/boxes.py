@@ -23,6 +23,13 @@ class Box(BaseModel, extra="forbid", frozen=True):
     width: int
     height: int
 
+    @classmethod
+    def around(cls, marks: Marks) -> "Box":
+        """Return the least one that holds all marks, of which there are some."""
+        rows, columns = (np.flatnonzero(marks.any(axis=axis)) for axis in (1, 0))
+        (top, bottom), (left, right) = ((int(one[0]), int(one[-1]) + 1) for one in (rows, columns))
+        return cls(left=left, top=top, width=right - left, height=bottom - top)
+
     @property
     def size(self) -> Size:
         """Return (height, width)."""

@@ -22,6 +22,8 @@ from adkit.stats.formatting import percent_text
 
 MOST_STRETCH = 1.05
 """An image whose sides relate to each other almost as the frame's do fills it, by so little distortion."""
+LOOSE = 0.75
+"""Of an image's area: where all that counts lies in a box smaller than this, the box is proposed."""
 LONGEST_MAP = 2048
 """Positions along the longer side, at most, of a map that lies over a whole image although only a part is seen."""
 NARROWEST, WIDEST = 255, 65535  # the white of images of 8 and of 16 bits
@@ -202,6 +204,10 @@ class View(BaseModel, extra="forbid", frozen=True):
             counts = self.counting(self.picture)
             share = 1 - float((self.box.of(counts) if self.box else counts).mean())
             seen += f"; {percent_text(share)} of it does not count"
+            rest = Box.around(counts)
+            if self.mask and not self.box and rest.width * rest.height < LOOSE * counts.size:
+                roi = f"--roi {rest.left},{rest.top},{rest.width},{rest.height}"
+                seen += f" (fit with {roi} besides sees the rest larger)"
         seen += f"; {self.white_in_words}" if self.white_in_words else ""
         if (smallest := self.smallest_px) is None:
             return seen

@@ -195,8 +195,6 @@ def _part_in(samples: Sequence[Sample], shape: Size, white: int | None) -> Box:
 
 def _around(counts: NDArray[np.bool_], name: str) -> Box:
     """Return the box around all that a mask marks; raises OptionError where that is nothing."""
-    rows, columns = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
-    if not len(rows):
+    if not counts.any():
         raise OptionError(f"the mask --roi {name} marks nothing", hint="make it bright where to look")
-    top, left = int(rows[0]), int(columns[0])
-    return Box(left=left, top=top, width=int(columns[-1]) - left + 1, height=int(rows[-1]) - top + 1)
+    return Box.around(counts)

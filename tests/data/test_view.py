@@ -91,6 +91,14 @@ def test_it_says_what_can_be_seen() -> None:
     assert View(frame=(240, 640)).in_words() == ""
 
 
+@pytest.mark.parametrize("left", [10, 50])
+def test_it_proposes_to_see_the_rest_larger_where_a_mask_leaves_little(left: int) -> None:
+    counts = np.zeros((80, 100), bool)
+    counts[10:70, left:90] = True
+    told = View(frame=(64, 64), picture=(80, 100), mask=packed_mask(counts)).in_words()
+    assert told.endswith("does not count (fit with --roi 50,10,40,60 besides sees the rest larger)") == (left == 50)
+
+
 BOX = Box(left=20, top=10, width=50, height=30)
 
 
