@@ -1,39 +1,16 @@
-"""What names of folders and files say, word by word: "NG-parts" and "not good" are bad, "monday" says nothing."""
+"""What names of folders and files say, word by word: "NG-parts" and "not good" are bad, "monday" says nothing.
+
+The words are in words.toml.
+"""
 
 import re
+import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from functools import cache
+from importlib.resources import files
 from typing import Literal
-
-from adkit.data.words import (
-    ALSO_OF_FILES,
-    BAD_STEMS,
-    BAD_WORDS,
-    CLASS,
-    DIGITS_OF_DATE,
-    DRAWN,
-    EITHER,
-    FALSE_ALARM,
-    FLAW_STEMS,
-    FLAW_WORDS,
-    GOOD_ALONE,
-    GOOD_STEMS,
-    GOOD_WORDS,
-    MAP,
-    NEUTRAL,
-    NOT,
-    OF_SPLITS,
-    PICTURES,
-    PLACES,
-    TEST,
-    TRAIN,
-    UNSAID,
-    VALIDATION,
-    VIEWS,
-    WHERE_OR_WHEN,
-)
 
 Verdict = Literal["good", "bad"]
 
@@ -42,6 +19,19 @@ BAD: Literal["bad"] = "bad"
 ANOMALY = "anomaly"  # the kind of what is anomalous, and nobody says in which way
 NORMAL_NAMES = ("good", "normal", "ok")  # the names that hints propose
 
+_LISTS = {
+    name: frozenset(words.split())
+    for name, words in tomllib.loads((files("adkit.data") / "words.toml").read_text(encoding="utf-8")).items()
+}
+_DRAWN, _NEUTRAL, _NOT, _PICTURES = (_LISTS[name] for name in ("drawn", "neutral", "not", "pictures"))
+_UNSAID = _LISTS["unsaid"] | _DRAWN
+_GOOD_STEMS, _BAD_STEMS, _FLAW_STEMS = (tuple(_LISTS[f"{name}_beginnings"]) for name in ("good", "bad", "flaw"))
+_MAP = re.compile(r"(?:anomaly|depth|heat|normals?|score)[ _.-]*maps?(?![a-z])", re.IGNORECASE)
+_FALSE_ALARM = re.compile(
+    r"false[ _-]?(?:alarm|positive|reject|call)s?(?![a-z])|overkill|(?:pseudo|schein)fehler|fehlalarm|过杀|误判|误报",
+    re.IGNORECASE,
+)
+_DIGITS_OF_DATE = 6
 _MASK = (
     r"(?:mask(?:s|en?)?|gts?|ground[ _.-]?truths?|segmentations?|segm?|semantic[ _.-]maps?"
     r"|masques?|máscaras?|mascher[ae]|маск[аи]|掩码|掩膜|マスク)"
@@ -53,7 +43,7 @@ _OF_LABELS = _MASK_ALONE | {"gt", "truth", "groundtruth", "verdict", "verdicts",
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 _NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")
 _NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")
-_OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(PICTURES)})(?:{_BREAK}\d+)?$|^(?:{'|'.join(PICTURES)}){_BREAK}")
+_OF_PICTURE = re.compile(rf"{_BREAK}(?:{'|'.join(_PICTURES)})(?:{_BREAK}\d+)?$|^(?:{'|'.join(_PICTURES)}){_BREAK}")
 
 _NEW_WORD = re.compile(  # notGood, NG品, 良品图片
     r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])|(?<=[一-鿿])(?=(?:图片|图像|照片|样本|样品|画像|零件|产品|製品|部品)(?![一-鿿]))"
@@ -73,8 +63,8 @@ def says(name: str) -> Verdict | None:
 def file_says(stem: str) -> Verdict | None:
     """Return what a file's name says of the part in it: "broken" alone is said of the file, "broken tooth" is not."""
     words = _words(stem)
-    of_file = {*filter(str.isalpha, words)} <= ALSO_OF_FILES | PICTURES | {"file", "files"}
-    return _verdict(words, lambda word: _is_bad(word) and not (of_file and word in ALSO_OF_FILES))
+    of_file = {*filter(str.isalpha, words)} <= _LISTS["broken_files"] | _PICTURES | {"file", "files"}
+    return _verdict(words, lambda word: _is_bad(word) and not (of_file and word in _LISTS["broken_files"]))
 
 
 def doubtful_among(stems: Collection[str]) -> set[str]:
@@ -88,7 +78,7 @@ def doubtful_among(stems: Collection[str]) -> set[str]:
     for stem in stems:
         words = tuple(_words(stem))
         rests = [(words[1:], words[0]), (words[:-1], words[-1])] if len(words) > 1 else []
-        if of_test := [rest for rest, end in rests if end in TEST]:
+        if of_test := [rest for rest, end in rests if end in _LISTS["test"]]:
             tests[stem] = of_test[0]
         else:
             others |= {words, *(rest for rest, end in rests if end.isalpha())}
@@ -116,17 +106,17 @@ def judges(name: str) -> Verdict | None:
 def split_of(name: str) -> Literal["train", "test", "validation", "private"] | None:
     """Return the split that a folder's name means; "private" for tests whose truth is not published."""
     first, *others = [word for word in _words(name) if not word.isdigit()] or [""]
-    if not all(word in OF_SPLITS | NEUTRAL or _is_good(word, [word]) for word in others):
+    if not all(word in _LISTS["of_splits"] | _NEUTRAL or _is_good(word, [word]) for word in others):
         return None
-    if first in TEST:
+    if first in _LISTS["test"]:
         return "private" if "private" in others else "test"
-    return "train" if first in TRAIN else "validation" if first in VALIDATION else None
+    return "train" if first in _LISTS["train"] else "validation" if first in _LISTS["validation"] else None
 
 
 @cache
 def is_of_either(name: str) -> bool:
     """Say whether a name means good or bad, and it is not known which: "positive"."""
-    return not EITHER.isdisjoint(_words(name))
+    return not _LISTS["either"].isdisjoint(_words(name))
 
 
 def part_good_from_bad(names: Iterable[str]) -> bool:
@@ -135,11 +125,11 @@ def part_good_from_bad(names: Iterable[str]) -> bool:
     So they are where only what they do not share says good: "gear healthy" and "gear worn".
     """
     words = [_words(name) for name in names]
-    last = sorted(one[-1] for one in words if one and {*one[:-1]} <= CLASS)
+    last = sorted(one[-1] for one in words if one and {*one[:-1]} <= _LISTS["class"])
     joined, shared = {"".join(one) for one in words}, set(words[0]).intersection(*words[1:])
     return (
         (len(words) == 2 and last in (["0", "1"], ["false", "true"], ["no", "yes"]))
-        or any(no + one in joined for one in joined - {""} for no in NOT)
+        or any(no + one in joined for one in joined - {""} for no in _NOT)
         or any(says(" ".join(word for word in one if word not in shared)) == GOOD for one in words if shared)
     )
 
@@ -148,31 +138,31 @@ def part_good_from_bad(names: Iterable[str]) -> bool:
 def says_nothing(name: str) -> bool:
     """Say whether a folder's name tells nothing of the parts in it, not even that they are of a kind: "unsorted"."""
     words = {word for word in _words(name) if not word.isdigit()}
-    return words <= NEUTRAL | UNSAID | NOT and not words.isdisjoint(UNSAID)
+    return words <= _NEUTRAL | _UNSAID | _NOT and not words.isdisjoint(_UNSAID)
 
 
 @cache
 def is_drawn(name: str) -> bool:
     """Say whether a folder's name means what a program drew: "results", "anomaly_maps"."""
     words = {word for word in _words(name) if not word.isdigit()}
-    return words <= NEUTRAL | UNSAID | {"anomaly"} and not words.isdisjoint(DRAWN)
+    return words <= _NEUTRAL | _UNSAID | {"anomaly"} and not words.isdisjoint(_DRAWN)
 
 
 @cache
 def is_other_view(name: str) -> bool:
     """Say whether a folder's name means another view of what a camera in colours sees: "depth", "xyz"."""
-    return name.lower() in VIEWS
+    return name.lower() in _LISTS["views"]
 
 
 def is_of_places(stem: str) -> bool:
     """Say whether a file's name means a mask of where to look in all photos: "roi", "ignore mask"; not "003_mask"."""
-    return set() < {*_words(stem)} <= PLACES
+    return set() < {*_words(stem)} <= _LISTS["places"]
 
 
 @cache
 def is_of_photos(name: str) -> bool:
     """Say whether a folder's name means photos, and says no more of them: "rgb", "images"."""
-    return name.lower() in PICTURES
+    return name.lower() in _PICTURES
 
 
 def derived_among(stems: Collection[str]) -> set[str]:
@@ -182,24 +172,24 @@ def derived_among(stems: Collection[str]) -> set[str]:
     """
     found, photos = dict[str, tuple[str, ...]](), set[tuple[str, ...]]()
     for stem in stems:
-        words = _words(MAP.sub(" heatmap ", stem))
-        rest = tuple(word for word in words if word not in PICTURES | {"anomaly"})
-        if DRAWN.isdisjoint(words) and VIEWS.isdisjoint(words):
+        words = _words(_MAP.sub(" heatmap ", stem))
+        rest = tuple(word for word in words if word not in _PICTURES | {"anomaly"})
+        if _DRAWN.isdisjoint(words) and _LISTS["views"].isdisjoint(words):
             photos |= {rest, rest[:-1]} if rest and rest[-1].isdigit() else {rest}  # "003_image_1" is of "003"
         else:
-            found[stem] = tuple(word for word in rest if word not in DRAWN | VIEWS)
+            found[stem] = tuple(word for word in rest if word not in _DRAWN | _LISTS["views"])
     return {stem for stem, rest in found.items() if rest in photos}
 
 
 def is_false_alarm(name: str) -> bool:
     """Say whether a folder's name means good parts that were called bad: "false rejects", "overkill"."""
-    return FALSE_ALARM.search(name) is not None
+    return _FALSE_ALARM.search(name) is not None
 
 
 @cache
 def is_neutral(name: str) -> bool:
     """Say whether a folder's name tells nothing of what is wrong in it: "images", "camera 1", "2026-05-01"."""
-    return {*_words(name)} <= NEUTRAL or says_where_or_when(name)
+    return {*_words(name)} <= _NEUTRAL or says_where_or_when(name)
 
 
 @cache
@@ -207,15 +197,15 @@ def says_where_or_when(name: str) -> bool:
     """Say whether a folder's name tells where or when the pictures in it were taken: "camera 1", "2026-05-01"."""
     words = _words(name)
     letters, digits = {word for word in words if not word.isdigit()}, "".join(filter(str.isdigit, words))
-    dated = len(digits) >= DIGITS_OF_DATE or not letters.isdisjoint(WHERE_OR_WHEN)
-    return letters <= NEUTRAL | WHERE_OR_WHEN and dated
+    dated = len(digits) >= _DIGITS_OF_DATE or not letters.isdisjoint(_LISTS["where_or_when"])
+    return letters <= _NEUTRAL | _LISTS["where_or_when"] and dated
 
 
 @cache
 def is_mask_folder(name: str) -> bool:
     """Say whether a folder's name means masks: "ground_truth", "mask_dir", "scratch_mask", "SegmentationClass"."""
     words = _words(name)
-    alone = bool(_MASK_ALONE & {*words}) and {*words} <= _MASK_ALONE | NEUTRAL
+    alone = bool(_MASK_ALONE & {*words}) and {*words} <= _MASK_ALONE | _NEUTRAL
     return alone or _MASK_IN_NAME.search(name.lower()) is not None
 
 
@@ -228,7 +218,7 @@ def may_be_labels(stem: str) -> bool:
 def without_mask(name: str) -> str:
     """Return what a folder's name says besides masks, splits and "images", in small letters: often a kind; or ""."""
     rest = _besides_mask(name)
-    empty = {*_words(rest)} <= NEUTRAL | _MASK_ALONE or split_of(rest) is not None
+    empty = {*_words(rest)} <= _NEUTRAL | _MASK_ALONE or split_of(rest) is not None
     return "" if empty and not any(letter.isdigit() for letter in rest) else rest
 
 
@@ -271,7 +261,7 @@ def without_picture(stem: str) -> str:
 
 def _words(name: str) -> list[str]:
     whole = unicodedata.normalize("NFKC", name)
-    if whole.lower() in GOOD_WORDS | GOOD_ALONE | BAD_WORDS:  # "niO" is one word
+    if whole.lower() in _LISTS["good"] | _LISTS["good_alone"] | _LISTS["bad"]:  # "niO" is one word
         return [whole.lower()]
     words = _WORDS.findall(_NEW_WORD.sub(" ", _IN_ORDER.sub(r" \1io ", whole)).lower())
     if len(words) > 1 and all(len(word) == 1 and word.isalpha() for word in words):
@@ -287,7 +277,7 @@ def _verdict(words: list[str], bad: Callable[[str], bool]) -> Verdict | None:
             if verdict := _glued(word, bad):
                 found.add(verdict)
             continue
-        denied = place > 0 and words[place - 1] in NOT
+        denied = place > 0 and words[place - 1] in _NOT
         denied |= words[max(0, place - 2) : place] in (["free", "of"], ["free", "from"], ["without", "any"])
         denied |= not good and words[place + 1 : place + 2] == ["free"]
         found.add(GOOD if good != denied else BAD)
@@ -296,9 +286,12 @@ def _verdict(words: list[str], bad: Callable[[str], bool]) -> Verdict | None:
 
 def _is_good(word: str, words: list[str]) -> bool:
     return (
-        word in GOOD_WORDS
-        or word.startswith(GOOD_STEMS)
-        or (word in GOOD_ALONE and all(one in NEUTRAL | NOT or one == word or one.isdigit() for one in words))
+        word in _LISTS["good"]
+        or word.startswith(_GOOD_STEMS)
+        or (
+            word in _LISTS["good_alone"]
+            and all(one in _NEUTRAL | _NOT or one == word or one.isdigit() for one in words)
+        )
     )
 
 
@@ -307,7 +300,7 @@ def _glued(word: str, bad: Callable[[str], bool]) -> Verdict | None:
     for start in ("non", "not", "no", "un"):
         if word.startswith(start):
             rest = word.removeprefix(start)
-            if len(rest) > 1 and (rest in GOOD_WORDS | GOOD_ALONE):
+            if len(rest) > 1 and (rest in _LISTS["good"] | _LISTS["good_alone"]):
                 return BAD
             if len(rest) > 3 and bad(rest):
                 return GOOD
@@ -315,8 +308,8 @@ def _glued(word: str, bad: Callable[[str], bool]) -> Verdict | None:
 
 
 def _is_judged_bad(word: str) -> bool:
-    return word in BAD_WORDS or word.startswith(BAD_STEMS)
+    return word in _LISTS["bad"] or word.startswith(_BAD_STEMS)
 
 
 def _is_bad(word: str) -> bool:
-    return _is_judged_bad(word) or word in FLAW_WORDS or word.startswith(FLAW_STEMS)
+    return _is_judged_bad(word) or word in _LISTS["flaws"] or word.startswith(_FLAW_STEMS)
