@@ -87,13 +87,21 @@ def compare_cells(
         group[cell.category, cell.candidate].append(cell)
     for category in categories:
         _require_same_data(category, [cell for cell in cells if cell.category == category])
-    complete = {place: found for place, found in group.items() if found and not _lacking(place, failures)}
+    failed: dict[tuple[str, str], str] = {}
+    for (category, name, _), why in failures.items():
+        failed.setdefault((category, name), why)
+    complete = {place: found for place, found in group.items() if found and place not in failed}
+    lacking = {place: Figure(None, failed.get(place, "not computed")) for place in group.keys() - complete.keys()}
     metrics = tuple(dict.fromkeys(name for cell in cells for name in cell.metrics))
     figures: dict[tuple[str, str, str], Figure] = {}
     for metric in metrics:
         replicates, lower = _replicates(metric, categories, names, complete), metric in lower_is_better
         for category in categories:
-            row = {name: _figure(metric, (category, name), complete, failures, replicates) for name in names}
+            places = {name: (category, name) for name in names}
+            row = {
+                name: lacking.get(place) or _figure(metric, complete[place], replicates.get(place))
+                for name, place in places.items()
+            }
             differences = Differences(_of_row(category, replicates), _tests(metric, category, complete))
             tested = against_best(row, differences, significance=True, lower=lower)
             figures |= {(metric, category, name): figure for name, figure in tested.items()}
@@ -132,10 +140,6 @@ def _require_same_data(category: str, cells: Sequence[Cell]) -> None:
             raise RunError(told, hint="compare runs of the same data; adkit eval judges a run anew")
 
 
-def _lacking(place: tuple[str, str], failures: Mapping[tuple[str, str, int], str]) -> str | None:
-    return next((why for (category, name, _), why in failures.items() if (category, name) == place), None)
-
-
 def _replicates(metric: str, categories: Sequence[str], names: Sequence[str], complete: Group) -> Replicates:
     """Return means over seeds (R,) in resamples that each category has of its own, by category or ALL and candidate."""
     found: dict[tuple[str, str], NDArray[np.float64]] = {
@@ -153,22 +157,13 @@ def _of_row(row: str, replicates: Replicates) -> dict[str, NDArray[np.float64]]:
     return {name: values for (place, name), values in replicates.items() if place == row}
 
 
-def _figure(
-    metric: str,
-    place: tuple[str, str],
-    complete: Group,
-    failures: Mapping[tuple[str, str, int], str],
-    replicates: Replicates,
-) -> Figure:
+def _figure(metric: str, cells: Sequence[Cell], replicates: NDArray[np.float64] | None) -> Figure:
     """Return the figure of one candidate on one category."""
-    cells = complete.get(place)
-    if cells is None:
-        return Figure(None, _lacking(place, failures) or "not computed")
     values = [value for cell in cells if (value := cell.metrics.get(metric)) is not None]
     if len(values) < len(cells):
         why = next(cell.why_undefined.get(metric, "not defined") for cell in cells if cell.metrics.get(metric) is None)
         return Figure(None, why)
-    interval = interval_of(replicates.get(place))
+    interval = interval_of(replicates)
     if metric == CAUGHT and not cells[0].clips:
         _, interval = over_seeds([cell.caught for cell in cells])
     elif metric == CAUGHT and len({cell.caught for cell in cells}) == 1:
