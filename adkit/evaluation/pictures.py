@@ -13,7 +13,7 @@ from PIL import Image
 from adkit.data.frame_source import frames_of
 from adkit.data.images import png_of, read_image, read_mask
 from adkit.data.view import counting_px
-from adkit.drawing.overlay import Caption, Scale, draw, faded
+from adkit.drawing.overlay import Caption, draw, faded
 from adkit.errors import OptionError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, kind_of
 from adkit.files.atomic import whole_folder, write_whole
@@ -23,7 +23,7 @@ from adkit.stats.calibration import Threshold
 from adkit.stats.segments import grouped
 from adkit.types import Sample
 from adkit.workflows.predict import predicted
-from adkit.workflows.score import FittedModel, FrameResult, Judged, Workplace
+from adkit.workflows.score import FittedModel, FrameResult, Judged, Workplace, colour_scale
 
 MOST_FRAMES = 4000
 """So many frames are watched to see what a method with memory makes of a few; where it takes more, there is none."""
@@ -92,12 +92,6 @@ class PictureWriter:
         return draw(
             image, result.map, self._scale, caption, mask, result.reconstruction, counting_px(self._view, shape)
         )
-
-
-def colour_scale(run: Run) -> Scale | None:
-    """Return the colours of the run's maps, the same in all its pictures; None for a method without maps."""
-    maps, threshold = run.calibration().maps, run.record.pixel_threshold
-    return None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)
 
 
 def picture_name(sample: Sample, *, hashed: bool = False) -> str:

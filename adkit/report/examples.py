@@ -13,12 +13,12 @@ from adkit.drawing.overlay import Scale, colours, faded, image_uri, panels
 from adkit.drawing.regions import Outline, outline_of
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
-from adkit.evaluation.pictures import colour_scale, ends_of_kinds, reconstructed
+from adkit.evaluation.pictures import ends_of_kinds, reconstructed
 from adkit.evaluation.split_results import FALSE_ALARM
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.types import Sample
-from adkit.workflows.score import FrameResult, Judged, Workplace, open_scorer, sample_scores
+from adkit.workflows.score import FrameResult, Judged, Workplace, colour_scale, open_scorer, sample_scores
 
 PANEL_PX = 320
 """Longer side of each picture."""

@@ -30,9 +30,9 @@ from adkit.stats.formatting import UnitName
 from adkit.ui.access import fault_response
 from adkit.ui.markup import render
 from adkit.ui.safety import folder_of, inside, two_lines
-from adkit.ui.scoring import Judges, Ready, Upload
+from adkit.ui.scoring import Judges, Upload
 from adkit.ui.settings import ServerSettings
-from adkit.workflows.score import FrameResult, still_row
+from adkit.workflows.score import FittedModel, FrameResult, still_row
 
 MAP_PIXELS = 4_000_000
 """A picture of a map has no more than this."""
@@ -240,39 +240,39 @@ def _report(folder: Path, name: str) -> HTMLResponse:
 
 
 def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float) -> Answer:
-    ready = judges.ready(run)
+    model = judges.ready(run)
     name = Path((image.filename or "").replace("\0", "")).name or "image"
     with tempfile.TemporaryDirectory(prefix="adkit-") as folder:
         path = Path(folder) / f"image{Path(name).suffix.lower()[:8]}"
         with path.open("wb") as file:
             shutil.copyfileobj(image.file, file)
-        (finding,) = judges.findings(ready, [Upload(name, path)])
+        (finding,) = judges.findings(model, [Upload(name, path)])
         result = finding.found
         if isinstance(result, AdkitError):
             raise result
-        shown = {} if kind == "none" else _map_of(ready, finding.upload, result, kind)
+        shown = {} if kind == "none" else _map_of(model, finding.upload, result, kind)
     return Answer(
-        **still_row(name, ready.model.threshold.value, result),
-        run=ready.model.run.record.id,
+        **still_row(name, model.threshold.value, result),
+        run=model.run.record.id,
         image=name,
-        doubt=ready.model.doubt(result),
-        pixel_threshold=ready.model.outline,
+        doubt=model.doubt(result),
+        pixel_threshold=model.outline,
         seconds=round(time.perf_counter() - began, 3),
         **shown,
     )
 
 
-def _map_of(ready: Ready, upload: Upload, result: FrameResult, kind: str) -> dict[str, Any]:
+def _map_of(model: FittedModel, upload: Upload, result: FrameResult, kind: str) -> dict[str, Any]:
     """Return a result's map as a PNG, of a large image a smaller one, and its range; raises FrameError for no map."""
-    if result.map is None or ready.scale is None:
-        method = ready.model.run.record.method
+    if result.map is None or model.scale is None:
+        method = model.run.record.method
         raise FrameError(f"{method} gives no maps", hint="ask with map=none, or choose another run")
-    image, values = upload.image(ready.model.view.white), result.map
+    image, values = upload.image(model.view.white), result.map
     low, high = float(values.min()), float(values.max())
     factor = min(1.0, math.sqrt(MAP_PIXELS / (image.shape[0] * image.shape[1])))
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])
     if kind == "heat":
-        picture = heat(resize(faded(image, ready.model.view), (height, width)), values, ready.scale)
+        picture = heat(resize(faded(image, model.view), (height, width)), values, model.scale)
     else:
         large = cv2.resize(values, (width, height))
         picture = np.round((large - low) / max(high - low, 1e-12) * 65535).clip(0, 65535).astype(np.uint16)

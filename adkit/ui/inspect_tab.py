@@ -23,9 +23,10 @@ from adkit.ui import videos
 from adkit.ui.faults import PageProgress, fault_on_page, listen
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import named_folder
-from adkit.ui.scoring import Judges, Ready, Upload, UploadResult
+from adkit.ui.scoring import Judges, Upload, UploadResult
 from adkit.ui.settings import ServerSettings
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
+from adkit.workflows.score import FittedModel
 
 PROGRESS = gr.Progress()
 """What the library puts in its place, in a function that has it as a default, shows a step on the page."""
@@ -122,8 +123,8 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
         number = event._data.get("open") if isinstance(event._data, dict) else None
         if before is None or not isinstance(number, int) or not 0 <= number < len(before.findings):
             raise OptionError("that image is no longer there", hint="drop the images again")
-        ready = judges.ready(before.run)
-        return verdict(ready, before.findings[number]), viewer(ready, before.findings[number])
+        model = judges.ready(before.run)
+        return verdict(model, before.findings[number]), viewer(model, before.findings[number])
 
     def judging(trigger: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any], *more: Any) -> None:
         """Judge when it is asked for, with a button to stop; with another run, where that was chosen meanwhile."""
@@ -179,27 +180,27 @@ def _look(
         if len(uploads) > most:
             hint = "drop them in parts, or use: adkit score FOLDER"
             raise OptionError(f"{len(uploads):,} files were dropped; {most:,} are the most", hint=hint)
-        ready = judges.ready(run_id or "latest")
+        model = judges.ready(run_id or "latest")
         images = [one for one in uploads if not is_video(one.path)]
-        findings = judges.findings(ready, images, progress, stop)
-        moving = [_video(judges, ready, one, progress, stop) for one in uploads if is_video(one.path)]
+        findings = judges.findings(model, images, progress, stop)
+        moving = [_video(judges, model, one, progress, stop) for one in uploads if is_video(one.path)]
     except AdkitError as error:
         return _parts(Inspected(run_id or "", uploads), fault_on_page(error, judges.settings))
     table = None
     if len(findings) > 1:
         table = _own_folder() / "scores.csv"
-        table.write_text(as_csv(ready, findings), encoding="utf-8")
-    inspected = Inspected(ready.model.run.record.id, uploads, findings)
-    first = (verdict(ready, findings[0]), viewer(ready, findings[0])) if findings else ("", "")
+        table.write_text(as_csv(model, findings), encoding="utf-8")
+    inspected = Inspected(model.run.record.id, uploads, findings)
+    first = (verdict(model, findings[0]), viewer(model, findings[0])) if findings else ("", "")
     if len(findings) < len(images):
         first = (piece("cancelled", len(findings), len(images)) + first[0], first[1])
-    return _parts(inspected, *first, gallery(ready, findings), "".join(moving), table)
+    return _parts(inspected, *first, gallery(model, findings), "".join(moving), table)
 
 
-def _video(judges: Judges, ready: Ready, upload: Upload, progress: Progress, stop: threading.Event) -> str:
+def _video(judges: Judges, model: FittedModel, upload: Upload, progress: Progress, stop: threading.Event) -> str:
     """Return what is shown of a video, which may be what is wrong with it."""
     try:
-        seen = videos.watch(judges, ready, upload, _own_folder(), progress, stop)
+        seen = videos.watch(judges, model, upload, _own_folder(), progress, stop)
     except AdkitError as error:
         return fault_on_page(error, judges.settings)
     return videos.panel(seen, lambda path: f"gradio_api/file={quote(str(path))}")

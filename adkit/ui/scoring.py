@@ -1,19 +1,17 @@
 """Runs that are ready to score, shared by all who ask; one image at a time, so that memory stays bounded."""
 
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Event, Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.images import read_image
-from adkit.drawing.overlay import Scale
 from adkit.errors import AdkitError
-from adkit.evaluation.pictures import colour_scale
 from adkit.interfaces import SILENT, Progress
 from adkit.registry import Registry, load_registry
 from adkit.runs.store import RECORD, open_run
@@ -24,14 +22,6 @@ from adkit.workflows.score import FittedModel, FrameResult, open_model
 
 MOST_OPEN = 2
 """Runs that are kept ready; a run that is asked for again later is read anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A run that can score."""
-
-    model: FittedModel
-    scale: Scale | None  # of its maps; None: it gives none
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +64,9 @@ class Judges:
 
     def __init__(self, settings: ServerSettings, registry: Registry | None = None) -> None:
         self.settings = settings
-        self.watching = threading.Lock()  # one video at a time
-        self._opening = threading.Lock()
-        self._scoring = threading.Lock()
+        self.watching = Lock()  # one video at a time
+        self._opening = Lock()
+        self._scoring = Lock()
         self._registry = registry
         self._opened = lru_cache(MOST_OPEN)(self._open)
 
@@ -92,19 +82,18 @@ class Judges:
         with suppress(AdkitError):
             self.ready("latest")
 
-    def ready(self, run_id: str) -> Ready:
+    def ready(self, run_id: str) -> FittedModel:
         """Return the run of that id as it is now, the newest for "latest"; raises RunError for one gone or damaged."""
         with self._opening:
             folder = named_folder(self.settings, run_id)
             record = (folder / RECORD).stat()
             return self._opened(folder, (record.st_mtime_ns, record.st_size))
 
-    def _open(self, folder: Path, _: tuple[int, int]) -> Ready:
-        run = open_run(folder)
-        return Ready(open_model(run, self.registry, device=self.settings.device), colour_scale(run))
+    def _open(self, folder: Path, _: tuple[int, int]) -> FittedModel:
+        return open_model(open_run(folder), self.registry, device=self.settings.device)
 
     def findings(
-        self, ready: Ready, uploads: Sequence[Upload], progress: Progress = SILENT, stop: threading.Event | None = None
+        self, model: FittedModel, uploads: Sequence[Upload], progress: Progress = SILENT, stop: Event | None = None
     ) -> list[UploadResult]:
         """Return a finding for each upload in their order, also for what cannot be read, until `stop` is set."""
         found: dict[int, UploadResult] = {}
@@ -116,7 +105,7 @@ class Judges:
             except AdkitError as error:
                 found[number] = UploadResult(upload, error)
         with self._scoring, progress.task("scoring", len(sound)) as advance:
-            for sample, one in ready.model.stills(sound):
+            for sample, one in model.stills(sound):
                 upload = uploads[int(sample.id)]
                 told = upload.named_in(one) if isinstance(one, AdkitError) else one
                 found[int(sample.id)] = UploadResult(upload, told)

@@ -10,8 +10,8 @@ from adkit.drawing.overlay import faded, fitted, heat, image_uri
 from adkit.errors import AdkitError
 from adkit.files.table import csv_text
 from adkit.ui.markup import piece, render
-from adkit.ui.scoring import Ready, UploadResult
-from adkit.workflows.score import still_row
+from adkit.ui.scoring import UploadResult
+from adkit.workflows.score import FittedModel, still_row
 
 SHOWN_PX = 1400
 """Longer side of the image in the viewer; larger ones are shrunk for the way to the browser."""
@@ -19,12 +19,12 @@ THUMBNAIL_PX = 220
 NOTHING_YET = piece("empty", "Drop an image of a part", "Its decision, p-value and heat map appear here.")
 
 
-def verdict(ready: Ready, finding: UploadResult) -> str:
+def verdict(model: FittedModel, finding: UploadResult) -> str:
     """Return the decision, what it is based on, and where the score lies among those of good parts."""
     result = finding.found
     if isinstance(result, AdkitError):
         return piece("fault", result.message, result.hint)
-    model, normal = ready.model, ready.model.normal_scores
+    normal = model.normal_scores
     every = [float(normal.min()), float(normal.max()), model.threshold.value, result.score]
     low, span = min(every), max(max(every) - min(every), 1e-12)
     counts, edges = np.histogram(normal, bins=36, range=(low, low + span))
@@ -42,48 +42,48 @@ def verdict(ready: Ready, finding: UploadResult) -> str:
     )
 
 
-def viewer(ready: Ready, finding: UploadResult) -> str:
+def viewer(model: FittedModel, finding: UploadResult) -> str:
     """Return the image with its heat map and controls; "" when there is nothing to show."""
     result = finding.found
     if isinstance(result, AdkitError):
         return ""
     try:
-        picture = image_uri(_shrunk(faded(finding.upload.image(ready.model.view.white), ready.model.view), SHOWN_PX))
+        picture = image_uri(_shrunk(faded(finding.upload.image(model.view.white), model.view), SHOWN_PX))
     except AdkitError as error:
         return piece("fault", error.message, error.hint)
     rebuilt = result.reconstruction
     return render(
         "viewer.html",
         name=finding.upload.name,
-        scale=ready.scale,
+        scale=model.scale,
         picture=picture,
-        map=None if result.map is None or ready.scale is None else packed(result.map),
+        map=None if result.map is None or model.scale is None else packed(result.map),
         reconstruction=None if rebuilt is None else image_uri(_shrunk(rebuilt, SHOWN_PX)),
     )
 
 
-def gallery(ready: Ready, findings: Sequence[UploadResult]) -> str:
+def gallery(model: FittedModel, findings: Sequence[UploadResult]) -> str:
     """Return all findings as cards that can be sorted, the first one chosen; "" for one alone."""
     if len(findings) < 2:
         return ""
-    return render("gallery.html", cards=[(finding, _thumbnail(ready, finding)) for finding in findings])
+    return render("gallery.html", cards=[(finding, _thumbnail(model, finding)) for finding in findings])
 
 
-def _thumbnail(ready: Ready, finding: UploadResult) -> str | None:
+def _thumbnail(model: FittedModel, finding: UploadResult) -> str | None:
     if isinstance(finding.found, AdkitError):
         return None
     try:
-        image = _shrunk(faded(finding.upload.image(ready.model.view.white), ready.model.view), THUMBNAIL_PX)
+        image = _shrunk(faded(finding.upload.image(model.view.white), model.view), THUMBNAIL_PX)
     except AdkitError:
         return None
-    if finding.found.map is not None and ready.scale is not None:
-        image = heat(image, finding.found.map, ready.scale)
+    if finding.found.map is not None and model.scale is not None:
+        image = heat(image, finding.found.map, model.scale)
     return image_uri(image)
 
 
-def as_csv(ready: Ready, findings: Sequence[UploadResult]) -> str:
+def as_csv(model: FittedModel, findings: Sequence[UploadResult]) -> str:
     """Return the findings as `adkit score --format csv` gives them."""
-    threshold = ready.model.threshold.value
+    threshold = model.threshold.value
     return csv_text([still_row(one.upload.name, threshold, one.found) for one in findings])
 
 

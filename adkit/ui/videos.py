@@ -13,11 +13,11 @@ from adkit.interfaces import SILENT, Progress
 from adkit.stats.formatting import clock
 from adkit.ui.markup import render
 from adkit.ui.safety import require_video, too_long
-from adkit.ui.scoring import Judges, Ready, Upload
+from adkit.ui.scoring import Judges, Upload
 from adkit.watching.event_files import write_events
 from adkit.watching.events import Event
 from adkit.watching.watch import Settings, Watch, frame_row
-from adkit.workflows.score import open_model
+from adkit.workflows.score import FittedModel, open_model
 
 MOST_POINTS = 1200
 """Of the timeline; of the scores between two points the highest is shown."""
@@ -46,7 +46,7 @@ class Seen:
 
 def watch(
     judges: Judges,
-    ready: Ready,
+    model: FittedModel,
     upload: Upload,
     folder: Path,
     progress: Progress = SILENT,
@@ -60,7 +60,7 @@ def watch(
         expected = require_video(upload.path, upload.name, limits)
         with judges.watching, progress.task(f"watching {upload.name}", max(1, expected)) as advance:
             # A model of its own: a video takes minutes, and others would else wait for it.
-            run = judges.ready(ready.model.run.record.id).model.run  # as it is now: it may have been calibrated anew
+            run = judges.ready(model.run.record.id).run  # as it is now: it may have been calibrated anew
             model = open_model(run, judges.registry, device=judges.settings.device)
             watching = Watch(model, VideoInput(upload.name, video=upload.path), Settings(annotate=annotated), stop)
             results = iter(watching)

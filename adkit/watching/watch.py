@@ -22,7 +22,7 @@ from adkit.data.inputs import VideoInput
 from adkit.data.live import PATIENCE_S, Gap, LiveFeed
 from adkit.data.prefetch import ahead
 from adkit.data.spans import learned_spans
-from adkit.drawing.overlay import Scale, faded
+from adkit.drawing.overlay import faded
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.watching.annotation import Annotator, ScoreScale, panel_size
 from adkit.watching.events import MERGE_GAP_S, MIN_DURATION_S, Event, EventFinder, EventRules, Moment, release_level
@@ -83,10 +83,9 @@ class Watch:
         self._told = 0, 0, 0  # the last event that began, and how many ended and how often the source was away
         self._annotator = None
         if settings.annotate is not None:
-            colours = None if normal.maps is None else Scale.of_run(normal.maps, model.outline)
             scale = ScoreScale(threshold, float(np.median(normal_scores)), self.rules.release)
             rate, overlay = self.source.rate, settings.overlay
-            self._annotator = Annotator(settings.annotate, rate, colours, scale, overlay=overlay)
+            self._annotator = Annotator(settings.annotate, rate, model.scale, scale, overlay=overlay)
 
     @property
     def gaps(self) -> list[Gap]:

@@ -20,6 +20,7 @@ from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.images import other_compression
 from adkit.data.inputs import find_inputs
 from adkit.data.view import View, counting_px
+from adkit.drawing.overlay import Scale
 from adkit.drawing.regions import Region, highest_place, outline_of, region_columns, region_mask
 from adkit.errors import AdkitError, FrameError, OptionError, PluginError, RunError
 from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer
@@ -182,6 +183,11 @@ class FittedModel:
         """Judge frames in their order: those that have pixels; scores of clips are smoothed over their past."""
         return (result for _, result in self.judged(frames) if result is not None)
 
+    @cached_property
+    def scale(self) -> Scale | None:
+        """Return the colours of its maps, the same in all pictures; None for a method without maps."""
+        return colour_scale(self.run)
+
     @property
     def outline(self) -> float | None:
         """Return the map value above which a place is outlined; None without maps."""
@@ -301,6 +307,12 @@ def normal_scores_of(run: Run, scorer: Scorer[Any] | None) -> tuple[NDArray[np.f
     scores, unit = unit_scores(sample_scores(predictions, scorer, run.record.smoothing_s), predictions.clips)
     own = run.record.threshold
     return scores, threshold_from(scores, run.record.calibration.rule, unit, own.unit_s, own.left_out)
+
+
+def colour_scale(run: Run) -> Scale | None:
+    """Return the colours of the run's maps, the same in all its pictures; None for a method without maps."""
+    maps, threshold = run.calibration().maps, run.record.pixel_threshold
+    return None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)
 
 
 def calibrating_scores(run: Run, registry: Registry) -> tuple[tuple[str, ...], NDArray[np.float64]]:
