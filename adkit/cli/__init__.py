@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from adkit.cli.deferred import DeferredCommand
+from adkit.cli.deferred import imported
 from adkit.cli.faults import FaultReportingGroup
 from adkit.errors import OptionError
 
@@ -47,9 +47,14 @@ THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 class _Commands(FaultReportingGroup):
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        for name, target in COMMANDS.items():
-            self.add_command(DeferredCommand(name, f"adkit.cli.commands.{target}"))
+        super().__init__(**{**settings, "commands": dict.fromkeys(COMMANDS)})  # their names, for who misspells one
+
+    def list_commands(self, _: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: Any, name: str) -> Any:
+        """Return a command, which is imported now."""
+        return imported(name, f"adkit.cli.commands.{COMMANDS[name]}") if name in COMMANDS else None
 
 
 app = typer.Typer(

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from inspect import getdoc
 from shutil import get_terminal_size
 from types import ModuleType
@@ -60,35 +61,23 @@ class Command(ShortHelp, TyperCommand):
                 error.hint = error.hint.removesuffix(SKIPPING)
             raise
 
-
-class DeferredCommand(TyperCommand):
-    """A command whose function, "package.module:function", is imported when it is asked for: all would take long."""
-
-    def __init__(self, name: str, target: str) -> None:
-        self._target = target
-        super().__init__(name)
-
-    def _text(self) -> str:
-        """Return the text of the function, in which only paragraphs break lines: Typer breaks where the source does."""
-        paragraphs = (getdoc(self._function()) or "").split("\n\n")
-        return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-
-    help = property(_text, lambda _, given: None)  # what the base class gives is left aside
-
     def get_short_help_str(self, limit: int = 0) -> str:
         """Return the first paragraph, as long as it is."""
-        return self._text().split("\n\n")[0]
+        return (self.help or "").split("\n\n")[0]
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Read a command line with the options of the function."""
-        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-        alone.command(self.name, cls=Command, help=self.help)(self._function())
-        return typer.main.get_command(alone).make_context(info_name, args, parent=parent, **extra)
 
-    def _function(self) -> Callable[..., None]:
-        module, _, name = self._target.partition(":")
-        function: Callable[..., None] = getattr(importlib.import_module(module), name)
-        return function
+@cache
+def imported(name: str, target: str) -> Any:
+    """Make a command of a function, "package.module:function"; in its text only paragraphs break lines, as Typer does.
+
+    It is imported when it is asked for: all would take long.
+    """
+    module, _, function = target.partition(":")
+    run: Callable[..., None] = getattr(importlib.import_module(module), function)
+    text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in (getdoc(run) or "").split("\n\n"))
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    alone.command(name, cls=Command, help=text)(run)
+    return typer.main.get_command(alone)
 
 
 @contextmanager
