@@ -13,7 +13,7 @@ from PIL import Image
 
 from adkit.data.bit_depth import as_rgb8, white_above
 from adkit.data.boxes import Size, px
-from adkit.data.clips import are_stills
+from adkit.data.clips import are_stills, lasting_s
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.images import decoded_pixels, pixel_format, read_mask, told_by_compression
 from adkit.data.masks import doubt_of
@@ -62,7 +62,7 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
     samples = [(split, sample) for split in _SPLITS for sample in dataset.samples(split)]
     every = [sample for _, sample in samples]
     look = _Look(Inspection(dataset.spec, dataset.notes()), ContactSheet(every))
-    result, trouble = look.result, look.trouble
+    result = look.result
     _count(samples, result)
     with progress.task("inspecting", len(samples)) as advance:
         for video, members in groupby(every, key=lambda one: None if one.frame.number is None else one.frame.path):
@@ -77,22 +77,8 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
             f"{counted(look.wide, 'image', 'have')} more than 8 bits, with values up to "
             f"{look.highest:,}: {white_above(look.highest):,} is read as white"
         )
-    for same in _copies(samples, look.sizes):
-        across = len({split for split, _ in same}) > 1
-        heading = "are in both training and test: results would look too good" if across else "have identical copies"
-        trouble[heading].append(tuple(name for _, name in same))
-    if len(result.sizes) > 1:
-        ((common, _),) = result.sizes.most_common(1)
-        trouble["have another size than the most common one"] += [
-            (f"{clip} ({size})",) for clip, sizes in look.sizes.items() for size in sizes if size != common
-        ]
-    wrong = [(sample.id,) for split, sample in samples if split == "train" and sample.anomalous]
-    if wrong:
-        trouble["are marked anomalous, yet stand in the training split"] += wrong
-    unsaid = [(one.id,) for split, one in samples if split == "test" and one.kind is not None and one.anomalous is None]
-    if unsaid:
-        trouble["have a kind, but not whether it is anomalous: eval leaves them out"] += unsaid
-    result.findings = [_sentence(what, groups) for what, groups in trouble.items()]
+    _compare_samples(look, samples)
+    result.findings = [_sentence(what, groups) for what, groups in look.trouble.items()]
     if told := told_by_compression(every):
         result.findings.append(told)
     if not any(split == "test" for split, _ in samples):
@@ -203,6 +189,26 @@ class _Look:
             self.trouble["have a mask that cannot be used"].append((error.message,))
 
 
+def _compare_samples(look: _Look, samples: Sequence[tuple[Split, Sample]]) -> None:
+    """Note what no sample shows by itself: copies, an unusual size, a label that does not suit the split."""
+    trouble, sizes = look.trouble, look.result.sizes
+    for same in _copies(samples, look.sizes):
+        across = len({split for split, _ in same}) > 1
+        heading = "are in both training and test: results would look too good" if across else "have identical copies"
+        trouble[heading].append(tuple(name for _, name in same))
+    if len(sizes) > 1:
+        ((common, _),) = sizes.most_common(1)
+        trouble["have another size than the most common one"] += [
+            (f"{clip} ({size})",) for clip, own in look.sizes.items() for size in own if size != common
+        ]
+    wrong = [(sample.id,) for split, sample in samples if split == "train" and sample.anomalous]
+    if wrong:
+        trouble["are marked anomalous, yet stand in the training split"] += wrong
+    unsaid = [(one.id,) for split, one in samples if split == "test" and one.kind is not None and one.anomalous is None]
+    if unsaid:
+        trouble["have a kind, but not whether it is anomalous: eval leaves them out"] += unsaid
+
+
 def _compare_looks(look: _Look, samples: Mapping[str, Sample]) -> None:
     """Say whether the good images are of two sorts, and show those that are least like the others."""
     look.result.findings += look.clips.findings()
@@ -223,18 +229,13 @@ def _compare_looks(look: _Look, samples: Mapping[str, Sample]) -> None:
 def _count(samples: Sequence[tuple[Split, Sample]], result: Inspection) -> None:
     """Note how many images and clips there are of each kind, and how long the clips are."""
     clips: dict[tuple[str, str], set[str]] = defaultdict(set)
-    times_s: dict[str, list[float]] = defaultdict(list)
     for split, sample in samples:
         key = split, sample.kind or "unknown"
         result.counts[key] = result.counts.get(key, 0) + 1
         clips[key].add(sample.clip)
-        times_s[sample.clip].append(sample.time_s)
     result.clips = {key: len(names) for key, names in clips.items()}
-    if not are_stills([sample for _, sample in samples]):
-        # The last frame is shown as long as the others are on average.
-        result.lengths_s = {
-            clip: (times[-1] - times[0]) * len(times) / max(1, len(times) - 1) for clip, times in times_s.items()
-        }
+    every = [sample for _, sample in samples]
+    result.lengths_s = {} if are_stills(every) else lasting_s(every)
 
 
 def _copies(samples: Sequence[tuple[Split, Sample]], readable: dict[str, list[str]]) -> list[list[tuple[Split, str]]]:

@@ -35,50 +35,46 @@ _NAMED = 6
 class Glances:
     """Images as small as a thumbnail, by name."""
 
-    names: list[str] = field(default_factory=list)
-    _glances: list[NDArray[np.float32]] = field(default_factory=list)
+    _of: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def add(self, name: str, image: NDArray[np.uint8]) -> None:
         """Look at an image, RGB (H, W, 3)."""
-        self.names.append(name)
-        self._glances.append(resize(image, (_SIDE_PX, _SIDE_PX)).astype(np.float32).ravel())
+        self._of[name] = _glance(image)
 
     def differs(self, name: str, image: NDArray[np.uint8]) -> bool:
         """Say whether an image, RGB (H, W, 3), looks otherwise than that of this name."""
-        now = resize(image, (_SIDE_PX, _SIDE_PX)).astype(np.float32).ravel()
-        return bool(np.abs(now - self._glances[self.names.index(name)]).max() > _SAME)
+        return bool(np.abs(_glance(image) - self._of[name]).max() > _SAME)
 
     def brightness(self, names: Sequence[str]) -> float:
         """Return the mean grey level of these images."""
-        return float(np.mean([self._glances[self.names.index(name)].mean() for name in names]))
+        return float(np.mean([self._of[name].mean() for name in names]))
 
     def oddest(self, count: int) -> list[str]:
         """Name those least like their nearest neighbours, the oddest first; none where there are too few to tell."""
-        positions, distances = self._compared()
-        if len(positions) < max(_LEAST, count + _NEIGHBOURS):
+        if len(self._of) < max(_LEAST, count + _NEIGHBOURS):
             return []
+        names, _, distances = self._compared()
         nearest = np.sort(distances, axis=1)[:, 1 : 1 + _NEIGHBOURS].mean(axis=1)
-        order = np.argsort(-nearest, kind="stable")[:count]
-        return [self.names[positions[one]] for one in order]
+        return [names[one] for one in np.argsort(-nearest, kind="stable")[:count]]
 
     def two_groups(self) -> tuple[list[str], list[str]] | None:
         """Name the images of the larger and the smaller group, where they are of two sorts; None where not."""
-        positions, distances = self._compared()
-        if len(positions) < _LEAST:
+        if len(self._of) < _LEAST:
             return None
-        glances = np.stack(self._glances)
-        in_second = _halves(glances[positions])
-        if not _are_apart(glances[positions], distances, in_second):
+        _, glances, distances = self._compared()
+        in_second = _halves(glances)
+        if not _are_apart(glances, distances, in_second):
             return None
-        middles = _middles(glances[positions], in_second)
-        nearer = np.linalg.norm(glances[:, None] - middles, axis=2).argmin(axis=1)
-        groups = [[name for name, one in zip(self.names, nearer, strict=True) if one == side] for side in (0, 1)]
-        groups.sort(key=len, reverse=True)
-        return groups[0], groups[1]
+        middles = _middles(glances, in_second)
+        groups: list[list[str]] = [[], []]
+        for name, glance in self._of.items():
+            groups[int(np.linalg.norm(glance - middles, axis=1).argmin())].append(name)
+        more, fewer = sorted(groups, key=len, reverse=True)
+        return more, fewer
 
     def two_lights(self) -> tuple[list[str], list[str]] | None:
         """Name the larger and the smaller group of few images, where some are much darker than the others."""
-        levels = {name: self.brightness([name]) for name in self.names}
+        levels = {name: self.brightness([name]) for name in self._of}
         order = sorted((name for name in levels if levels[name] > _SAME), key=levels.__getitem__)  # black is no night
         if len(order) < 2 or len(levels) >= _LEAST:
             return None
@@ -89,15 +85,14 @@ class Glances:
         darker, brighter = sorted(order[: last + 1]), sorted(order[last + 1 :])
         return (brighter, darker) if len(brighter) >= len(darker) else (darker, brighter)
 
-    def _compared(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Return the positions (N,) of images taken evenly, and how far each is from each, (N, N)."""
-        count = len(self.names)
-        positions = np.unique(np.linspace(0, count - 1, min(count, _MOST)).astype(np.intp)) if count else np.arange(0)
-        if not count:
-            return positions, np.zeros((0, 0), np.float32)
-        glances = np.stack([self._glances[one] for one in positions])
-        squares = (glances**2).sum(axis=1)
-        return positions, np.sqrt(np.maximum(squares[:, None] + squares - 2 * glances @ glances.T, 0))
+    def _compared(self) -> tuple[list[str], NDArray[np.float32], NDArray[np.float64]]:
+        """Return the names of images taken evenly, their glances (N, D), and how far each is from each, (N, N)."""
+        from scipy.spatial.distance import cdist  # takes a second to import
+
+        names, count = list(self._of), len(self._of)
+        names = [names[int(place)] for place in np.linspace(0, count - 1, min(count, _MOST))]
+        glances = np.stack([self._of[name] for name in names])
+        return names, glances, cdist(glances, glances)
 
 
 @dataclass
@@ -148,6 +143,11 @@ def named(names: Sequence[str]) -> str:
     return listed(names, _NAMED)
 
 
+def _glance(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return an image as a row (D,) of grey levels, few enough to compare many."""
+    return resize(image, (_SIDE_PX, _SIDE_PX)).astype(np.float32).ravel()
+
+
 def _halves(glances: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Part (N, D) values in two by 2-means, begun along their first principal axis; (N,), True for the second."""
     from sklearn.cluster import KMeans  # takes a second to import
@@ -164,7 +164,7 @@ def _middles(glances: NDArray[np.float32], second: NDArray[np.bool_]) -> NDArray
     return np.stack([glances[second == side].mean(axis=0) for side in (False, True)])
 
 
-def _are_apart(glances: NDArray[np.float32], distances: NDArray[np.float32], second: NDArray[np.bool_]) -> bool:
+def _are_apart(glances: NDArray[np.float32], distances: NDArray[np.float64], second: NDArray[np.bool_]) -> bool:
     """Say whether two groups are groups: the gap between them is wide, and each is nearer to its own."""
     from sklearn.metrics import silhouette_score
 
@@ -176,5 +176,4 @@ def _are_apart(glances: NDArray[np.float32], distances: NDArray[np.float32], sec
         return False
     along = glances @ (line / length)
     spread = float(np.sqrt(np.mean([along[second == side].var() for side in (False, True)])))
-    np.fill_diagonal(distances, 0)  # but for rounding it is
     return length > _APART * spread and silhouette_score(distances, second, metric="precomputed") > _SILHOUETTE
