@@ -275,12 +275,29 @@ def _judged(
     test_hash: str,
     workplace: Workplace,
 ) -> Evaluation:
-    """Return what scorer, threshold and metrics make of the predictions for the samples."""
+    """Return what scorer, threshold and metrics make of the predictions for the samples, whose clips end at `ends`."""
     chosen, smoothing_s = open_scorer(scorer, workplace.registry), run.record.smoothing_s
     normal_scores, threshold = normal_scores_of(run, chosen)
     normal_frame_scores = sample_scores(run.calibration(), chosen, smoothing_s)
-    scores = sample_scores(predictions, chosen, smoothing_s)
-    results = _labelled(samples, ends, scores, threshold, predictions.maps, run, normal_frame_scores)
+    scores, pixel_threshold = sample_scores(predictions, chosen, smoothing_s), run.record.pixel_threshold
+    clips, times_s = tuple(sample.clip for sample in samples), np.array([sample.time_s for sample in samples])
+    stills = are_stills(samples)
+    results = LabelledResults(
+        scores,
+        np.array([bool(sample.anomalous) for sample in samples]),
+        # A dataset may name a whole clip after an event in it; its normal frames are good.
+        tuple(kind_of(sample) if stills or sample.anomalous else "good" for sample in samples),
+        threshold.value,
+        pixel_threshold.value if pixel_threshold else None,
+        maps=predictions.maps,
+        has_masks=any(sample.mask for sample in samples if sample.anomalous),
+        pixels=MapsBesideMasks(samples, predictions.maps, run.record.view),
+        clips=clips,
+        times_s=times_s,
+        alarms=alarms_at(threshold.value, normal_frame_scores, clips, times_s, scores, ends),
+        ends_s=ends,
+        counting=partial(counting_px, run.record.view),
+    )
     metrics, defined, apt = _measured(results, workplace)
     split = split_results(results, run.record.segment_s, details_of(metrics, "frame_auroc"))
     return Evaluation(
@@ -312,36 +329,6 @@ def _of_known_truth(tested: Sequence[Sample], run: Run) -> list[Sample]:
         hint = "score images with: adkit score FILES"
         raise DatasetError(f"{run.record.dataset} has no test images of known truth", hint=hint)
     return samples
-
-
-def _labelled(
-    samples: Sequence[Sample],
-    ends: Mapping[str, float],
-    scores: Values,
-    threshold: Threshold,
-    maps: Map | None,
-    run: Run,
-    normal: Values,
-) -> LabelledResults:
-    pixel_threshold = run.record.pixel_threshold
-    clips, times_s = tuple(sample.clip for sample in samples), np.array([sample.time_s for sample in samples])
-    stills = are_stills(samples)
-    return LabelledResults(
-        scores,
-        np.array([bool(sample.anomalous) for sample in samples]),
-        # A dataset may name a whole clip after an event in it; its normal frames are good.
-        tuple(kind_of(sample) if stills or sample.anomalous else "good" for sample in samples),
-        threshold.value,
-        pixel_threshold.value if pixel_threshold else None,
-        maps=maps,
-        has_masks=any(sample.mask for sample in samples if sample.anomalous),
-        pixels=MapsBesideMasks(samples, maps, run.record.view),
-        clips=clips,
-        times_s=times_s,
-        alarms=alarms_at(threshold.value, normal, clips, times_s, scores, ends),
-        ends_s=ends,
-        counting=partial(counting_px, run.record.view),
-    )
 
 
 def kind_of(sample: Sample) -> str:
