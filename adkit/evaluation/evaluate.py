@@ -127,8 +127,8 @@ class Evaluation:
         """Return what the run says of a sample; its map is of the whole image, and no reconstruction is kept."""
         p_value, whole = float(self.p_values[position]), bool(self.whole[position])
         anomaly_map = None if self.maps is None else self.run.record.view.whole(self.maps[position])
-        decided = (float(self.scores[position]), p_value, bool(self.called[position]), anomaly_map)
-        return Judged(*decided, whole=whole, p_value_is_floor=is_floor(p_value, self.threshold.count))
+        score, called, floor = self.scores[position], self.called[position], is_floor(p_value, self.threshold.count)
+        return Judged(float(score), p_value, bool(called), anomaly_map, whole=whole, p_value_is_floor=floor)
 
     @property
     def called(self) -> Flags:
@@ -231,8 +231,7 @@ def evaluate(
     tested = workplace.dataset(run).samples("test")
     known = _of_known_truth(tested, run)
     samples, between = with_events_between(known, at_steps(known, run.record.step_s))
-    masks = run.record.view, workplace.skip_bad, unreadable, odd
-    samples = with_sound_masks(samples, *masks, workplace.progress)
+    samples = with_sound_masks(samples, run.record.view, workplace.skip_bad, unreadable, odd, workplace.progress)
     hashes = content_hashes(samples)
     key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
     stored, not_stored = stored_predictions(folder, key, workplace.skip_bad), None
@@ -249,8 +248,8 @@ def evaluate(
     unreadable += [str(sample.frame) for sample in by_id.values()]
     if stored is None:
         not_stored = _told(lambda: store_predictions(folder, key, predictions, unreadable))
-    judged_by = scorer or run.record.scorer, key["data_hash"], workplace
-    evaluation = _judged(run, kept, ends_s(known), predictions, *judged_by)
+    chosen = scorer or run.record.scorer
+    evaluation = _judged(run, kept, ends_s(known), predictions, chosen, key["data_hash"], workplace)
     seen, unknown = _seen(run, kept, hashes), len(tested) - len(known)
     evaluation = replace(evaluation, seen=seen, unreadable=unreadable, odd_masks=odd, between=between, unknown=unknown)
     not_stored = not_stored or _told(lambda: store_document(folder, key, evaluation.as_json()))

@@ -85,9 +85,16 @@ class PictureWriter:
         mask, shape = None, (image.shape[0], image.shape[1])
         if sample.anomalous is not None and (sample.mask or not sample.anomalous):
             mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
-        truth = None if sample.anomalous is None else kind_of(sample)
-        decided = (result.score, result.p_value, result.anomalous, self._threshold.value)
-        caption = Caption(sample.id, *decided, truth, result.whole, result.p_value_is_floor)
+        caption = Caption(
+            sample.id,
+            score=result.score,
+            p_value=result.p_value,
+            anomalous=result.anomalous,
+            threshold=self._threshold.value,
+            truth=None if sample.anomalous is None else kind_of(sample),
+            whole=result.whole,
+            p_value_is_floor=result.p_value_is_floor,
+        )
         assert self._scale is not None  # there are maps
         return draw(
             image, result.map, self._scale, caption, mask, result.reconstruction, counting_px(self._view, shape)

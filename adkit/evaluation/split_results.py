@@ -153,11 +153,20 @@ def split_results(
     rows = []
     for clip in clips if unit.of_clips else ():
         name, peak = results.clips[clip.start], _peak(results, clip)
-        score, peak_s = float(results.scores[peak]), float(results.times_s[peak])
-        counts = len(clip), int(anomalous[clip.start : clip.stop].sum())
         own, lost, alone = (sum(span.start in clip for span in some) for some in spans)
-        auroc, called = aurocs.get(name), score > results.threshold
-        rows.append(ClipRow(name, *counts, score, peak_s, auroc, own, own - lost, alone, called))
+        row = ClipRow(
+            name,
+            frames=len(clip),
+            anomalous_frames=int(anomalous[clip.start : clip.stop].sum()),
+            highest_score=float(results.scores[peak]),
+            highest_s=float(results.times_s[peak]),
+            auroc=aurocs.get(name),
+            events=own,
+            events_caught=own - lost,
+            false_alarms=alone,
+            called_anomalous=bool(results.scores[peak] > results.threshold),
+        )
+        rows.append(row)
     return SplitResults(results, unit, normal, events, missed, false, rows)
 
 

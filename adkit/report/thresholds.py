@@ -53,8 +53,8 @@ def threshold_steps(
 def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArray[np.bool_] | None, int | None]:
     """Count what is caught and falsely flagged; of clips also return the alarms, and how many touch no true event."""
     split, results = evaluation.split, evaluation.results
-    times = results.clips, results.times_s, results.scores, results.ends_s
-    alarms = alarms_at(threshold, evaluation.normal_frame_scores, *times)
+    normal, ends_s = evaluation.normal_frame_scores, results.ends_s
+    alarms = alarms_at(threshold, normal, results.clips, results.times_s, results.scores, ends_s)
     flags, flagged = alarms.tolist(), sum(part.score > threshold for part in split.normal)
     caught = sum(True in flags[event.frames.start : event.frames.stop] for event in split.events)
     if not split.rows:

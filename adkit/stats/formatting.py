@@ -170,8 +170,8 @@ class Unit:
         if name == "image":
             return cls(name, name, "image", "good part", "defect", "part", "part", "defect", "good", "defective")
         piece = "clip" if segment_s is None else f"{seconds_text(segment_s)} piece"
-        nouns = (f"normal {piece}", "event", "clip", "frame", "anomalous frame")
-        return cls(piece, name, "frame", *nouns, "normal", "anomalous")
+        one = f"normal {piece}"
+        return cls(piece, name, "frame", one, "event", "clip", "frame", "anomalous frame", "normal", "anomalous")
 
     @property
     def of_clips(self) -> bool:

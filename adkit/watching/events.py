@@ -105,9 +105,18 @@ class _Open:
         self.end_s, self.gap = None, []
 
     def event(self, number: int, end_s: float) -> Event:
-        start, peak = self.start, self.peak
-        span, at_peak = (start.time_s, end_s, start.frame, self.last.frame), (peak.score, peak.time_s, peak.frame)
-        return Event(number, *span, *at_peak, self.total / self.frames, peak.region)
+        return Event(
+            number,
+            start_s=self.start.time_s,
+            end_s=end_s,
+            start_frame=self.start.frame,
+            end_frame=self.last.frame,
+            peak=self.peak.score,
+            peak_s=self.peak.time_s,
+            peak_frame=self.peak.frame,
+            mean=self.total / self.frames,
+            region=self.peak.region,
+        )
 
 
 @dataclass

@@ -67,8 +67,8 @@ class Watch:
         normal = model.run.calibration()
         normal_scores = sample_scores(normal, model.scorer, model.run.record.smoothing_s)
         threshold = model.threshold.value
-        levels = threshold, release_level(threshold, normal_scores)
-        self.rules = EventRules(*levels, settings.min_duration_s, settings.merge_gap_s)
+        release = release_level(threshold, normal_scores)
+        self.rules = EventRules(threshold, release, settings.min_duration_s, settings.merge_gap_s)
         self.events: list[Event] = []  # that have ended
         self.faults: list[AdkitError] = []  # where the clip is damaged, why no video could be written
         self.dropped = 0  # frames of a live source

@@ -114,7 +114,7 @@ def audit(run: Run, workplace: Workplace, normal: Sequence[str]) -> Audit:
     fresh = fresh_normals(normal, set(run.seen().all.values()), run.record)
     found = score_normals(run, workplace, fresh)
     threshold = found.model.threshold
-    flagged, promised = Rate.of(found.scores > threshold.value), (threshold.rank, threshold.count)
-    names, least = tuple(dict.fromkeys(found.predictions.clips)), noticeable_rate(flagged.total, *promised, LEVEL)
-    chance = alarms_p_value(flagged.count, flagged.total, *promised)
+    flagged, names = Rate.of(found.scores > threshold.value), tuple(dict.fromkeys(found.predictions.clips))
+    chance = alarms_p_value(flagged.count, flagged.total, threshold.rank, threshold.count)
+    least = noticeable_rate(flagged.total, threshold.rank, threshold.count, LEVEL)
     return Audit(run, threshold, fresh, names, found.scores, flagged, chance, least, found.drift)

@@ -59,8 +59,9 @@ def recalibrate(
     if normal:
         basis, seen, fresh, drift = _fresh_basis(run, workplace, normal, rule, keep)
     else:
-        given = (own.source, own.leave_one_out, own.data, own.data_hash, before.unit_s, before.left_out)
-        basis, seen, fresh, drift = Basis(run.calibration(), *given), run.seen(), None, None
+        kept, length_s, left_out = run.calibration(), before.unit_s, before.left_out
+        basis = Basis(kept, own.source, own.leave_one_out, own.data, own.data_hash, length_s, left_out)
+        seen, fresh, drift = run.seen(), None, None
     scorer = open_scorer(run.record.scorer, workplace.registry)
     calibration = calibration_record(basis, scorer, rule, run.record.smoothing_s)
     with _only_one(run):

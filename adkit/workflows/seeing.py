@@ -144,8 +144,8 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
         counts &= ~ignored
     mask = None if (box.of(counts) if box else counts).all() else packed_mask(counts)
     least, most = ((pick(one[0] for one in shapes), pick(one[1] for one in shapes)) for pick in (min, max))
-    looks = {"picture": usual, "sizes": (least, most), "box": box, "mask": mask, "border": settings.ignore_border}
-    view = View(frame=(1, 1), white=white, **looks)
+    border = settings.ignore_border
+    view = View(frame=(1, 1), white=white, picture=usual, sizes=(least, most), box=box, mask=mask, border=border)
     if not view.counting(usual).any():
         given = [("--roi", settings.roi), ("--ignore", settings.ignore), ("--ignore-border", settings.ignore_border)]
         named = " with ".join(f"{name} {value}" for name, value in given if value)

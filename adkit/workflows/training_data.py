@@ -114,9 +114,23 @@ def training_data(
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=hint) from None
         shape_of = FrameShapes()
         shapes = [shape_of(sample.frame) for sample in [*learned, *held_out]][: len(learned)]
-        seen = (shapes, shape_of.white, {sample.id: hashes[sample.id] for sample in samples})
-        lacking, times = (skipped, copies, left_out), (round(step_s, 4), segment_s, unit_s)
-        found.append(TrainingData(dataset, learned, held_out, *seen, *lacking, stills, *times))
+        found.append(
+            TrainingData(
+                dataset,
+                learned,
+                held_out,
+                shapes=shapes,
+                white=shape_of.white,
+                hashes={sample.id: hashes[sample.id] for sample in samples},
+                skipped=skipped,
+                copies=copies,
+                left_out=left_out,
+                stills=stills,
+                step_s=round(step_s, 4),
+                segment_s=segment_s,
+                unit_s=unit_s,
+            )
+        )
     leaving_out.require_all_found()
     return found
 
