@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,19 +90,9 @@ def contents_of(folder: Path) -> Contents:
         of_photos = _of_photos_among(here, folders, names)
         of_masks = any(map(is_mask_folder, here.parts[len(folder.parts) :]))
         for name in list(folders):
-            path = here / name
-            if name.startswith(".") or name.lower() in _OF_SYSTEMS:
-                passed[HIDDEN].append(path)
-            elif name in of_photos:
-                passed[DERIVED].append(path)
-            elif not path.is_symlink():
-                continue
-            elif (target := path.resolve()) in followed or here.resolve().is_relative_to(target):
-                passed[LOOPS].append(path)
-            else:
-                followed.add(target)
-                continue
-            folders.remove(name)
+            if why := _why_not_walked(here / name, of_photos, followed):
+                passed[why].append(here / name)
+                folders.remove(name)
         stems = _stems(names)
         derived = derived_among(set(stems.values()))
         for name in names:
@@ -120,6 +110,20 @@ def contents_of(folder: Path) -> Contents:
             else:
                 found.append(path)
     return Contents(folder, tuple(sorted(found, key=lambda path: path.parts)), passed, tuple(walked))
+
+
+def _why_not_walked(folder: Path, of_photos: Collection[str], followed: set[Path]) -> str | None:
+    """Say why a folder is passed over, if it is; a link that is followed is one of those `followed` from then on."""
+    if folder.name.startswith(".") or folder.name.lower() in _OF_SYSTEMS:
+        return HIDDEN
+    if folder.name in of_photos:
+        return DERIVED
+    if folder.is_symlink():
+        target = folder.resolve()
+        if target in followed or folder.parent.resolve().is_relative_to(target):
+            return LOOPS
+        followed.add(target)
+    return None
 
 
 def _stems(names: Iterable[str]) -> dict[str, str]:

@@ -138,9 +138,8 @@ class MaskFiles:
         for place in set(map(_place, wholes)):
             for name, one_of_several in names.items():
                 self._masks[name].append(_Mask(ref, above, place, splits, one_of_several))
-            if (
-                place and is_image(path) and above[-1] in kinds
-            ):  # it may be one of several masks of an image, in a folder of its own
+            # It may be one of several masks of an image, in a folder of its own.
+            if place and is_image(path) and above[-1] in kinds:
                 self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1], splits, part=True))
 
     def of(self, images: Sequence[tuple[Inside, bool | None]]) -> tuple[dict[Inside, FrameRef], set[Inside]]:

@@ -312,10 +312,7 @@ def noticeable_rate(total: int, rank: int, count: int, level: float, power: floa
     from scipy.optimize import brentq
     from scipy.stats import binom
 
-    def tells(alarms: int) -> bool:
-        return alarms_p_value(alarms, total, rank, count) < level
-
-    telling = bisect_left(range(total + 1), True, key=tells)
+    telling = bisect_left(range(total + 1), True, key=lambda alarms: alarms_p_value(alarms, total, rank, count) < level)
     if telling > total:
         return None
     return float(brentq(lambda rate: binom.sf(telling - 1, total, rate) - power, 0, 1))
