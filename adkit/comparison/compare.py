@@ -60,14 +60,13 @@ def compare(
             for dataset in datasets:
                 categories.append(Category.of(dataset))
                 advance(1)
-        settings = {one.name: one.settings for one in candidates}
-        drawing = {name for name, one in settings.items() if one.few or registry.methods.get(one.method).draws}
-        if len(seeds) > 1 and (still := [name for name in settings if name not in drawing]):
+        still = _drawing_nothing(candidates, registry)
+        if len(seeds) > 1 and still:
             note(f"one fit counts for all seeds where nothing is drawn at random: {', '.join(still)}")
         # Seeds are outermost: what an interruption leaves is as balanced as may be, and the time left is known early.
         turns = product(seeds, categories, candidates)
         cells_asked = (Asked(candidate, category, seed, max_false_alarms) for seed, category, candidate in turns)
-        places = {one.place: one if one.candidate.name in drawing else one._replace(seed=0) for one in cells_asked}
+        places = {one.place: one._replace(seed=0) if one.candidate.name in still else one for one in cells_asked}
         cells, folders = _finished(places, registry, output, note)
         failures: dict[Place, str] = {}
         there = workplace if engine == LOCAL else replace(workplace, progress=SILENT)
@@ -90,6 +89,11 @@ def compare(
                 folder.rmdir()
         raise DatasetError("no candidate has a category with every seed computed", hint="the reasons stand above")
     return result
+
+
+def _drawing_nothing(candidates: Sequence[Candidate], registry: Registry) -> list[str]:
+    """Name the candidates that are the same with any seed."""
+    return [one.name for one in candidates if not (one.settings.few or registry.methods.get(one.settings.method).draws)]
 
 
 def _each_place(
