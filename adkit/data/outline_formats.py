@@ -48,39 +48,60 @@ def without_upload(name: str) -> str:
 def in_json(saved: Any) -> Iterator[Outlined]:
     """Return the images of which JSON of a known tool tells; raises whatever other JSON leads to."""
     if isinstance(saved, list):
-        for task in saved:
-            answers = [one for answer in task["annotations"] for one in answer["result"] if "original_width" in one]
-            said = [one for one in answers if not {"x", "points", "rle"}.isdisjoint(one["value"])]  # no mere choices
-            # Uploaded files have a number before their names, as in "/data/upload/1/0a1b2c3d-004.png".
-            texts = [unquote(value).rpartition("?d=")[2] for value in task["data"].values() if isinstance(value, str)]
-            address = max(texts, key=lambda text: "." in file_name(text))
-            size = (said[0]["original_height"], said[0]["original_width"]) if said else None
-            parts = [part.get("value", {}) for answer in task["annotations"] for part in answer["result"]]
-            chosen = [str(value.get("choices", "")) for value in parts]
-            yield _outlined(without_upload(file_name(address)), size, map(_of_label_studio, said), chosen)
-    elif "shapes" in saved:
-        flags = [name for name, raised in (saved.get("flags") or {}).items() if raised]
-        yield _outlined("", (saved["imageHeight"], saved["imageWidth"]), map(_of_labelme, saved["shapes"]), flags)
-    elif "objects" in saved:
-        size = saved["size"]
-        tags = map(str, saved.get("tags", ()))
-        yield _outlined("", (size["height"], size["width"]), map(_of_supervisely, saved["objects"]), tags)
-    elif "annotations" in saved and "images" in saved:
-        labels = {one["id"]: one.get("name") for one in saved.get("categories", ())}
-        drawn: dict[Any, list[tuple[str | None, Shape]]] = defaultdict(list)
-        for one in saved["annotations"]:
-            drawn[str(one["image_id"])] += [(labels.get(one.get("category_id")), shape) for shape in _of_coco(one)]
-        if drawn and drawn.keys().isdisjoint(str(image["id"]) for image in saved["images"]):
-            raise ValueError("it has annotations of other images than it lists")
-        for image in saved["images"]:
-            yield _outlined(image["file_name"], (image.get("height"), image.get("width")), drawn[str(image["id"])])
-    else:
-        for image in saved.get("_via_img_metadata", saved).values():
-            if isinstance(image, dict) and "regions" in image:
-                regions = image["regions"]  # a list, or by number
-                regions = regions.values() if isinstance(regions, dict) else regions
-                told = map(str, (image.get("file_attributes") or {}).values())
-                yield _outlined(image["filename"], None, map(_of_via, regions), told)
+        return _in_label_studio(saved)
+    read = next((read for names, read in _BY_NAMES if all(name in saved for name in names)), _in_via)
+    return read(saved)
+
+
+def _in_labelme(saved: Mapping[str, Any]) -> Iterator[Outlined]:
+    flags = [name for name, raised in (saved.get("flags") or {}).items() if raised]
+    yield _outlined("", (saved["imageHeight"], saved["imageWidth"]), map(_of_labelme, saved["shapes"]), flags)
+
+
+def _in_supervisely(saved: Mapping[str, Any]) -> Iterator[Outlined]:
+    size, tags = saved["size"], map(str, saved.get("tags", ()))
+    yield _outlined("", (size["height"], size["width"]), map(_of_supervisely, saved["objects"]), tags)
+
+
+def _in_coco(saved: Mapping[str, Any]) -> Iterator[Outlined]:
+    labels = {one["id"]: one.get("name") for one in saved.get("categories", ())}
+    drawn: dict[Any, list[tuple[str | None, Shape]]] = defaultdict(list)
+    for one in saved["annotations"]:
+        drawn[str(one["image_id"])] += [(labels.get(one.get("category_id")), shape) for shape in _of_coco(one)]
+    if drawn and drawn.keys().isdisjoint(str(image["id"]) for image in saved["images"]):
+        raise ValueError("it has annotations of other images than it lists")
+    for image in saved["images"]:
+        yield _outlined(image["file_name"], (image.get("height"), image.get("width")), drawn[str(image["id"])])
+
+
+def _in_via(saved: Mapping[str, Any]) -> Iterator[Outlined]:
+    for image in saved.get("_via_img_metadata", saved).values():
+        if isinstance(image, dict) and "regions" in image:
+            regions = image["regions"]  # a list, or by number
+            regions = regions.values() if isinstance(regions, dict) else regions
+            told = map(str, (image.get("file_attributes") or {}).values())
+            yield _outlined(image["filename"], None, map(_of_via, regions), told)
+
+
+def _in_label_studio(saved: Sequence[Mapping[str, Any]]) -> Iterator[Outlined]:
+    for task in saved:
+        answers = [one for answer in task["annotations"] for one in answer["result"] if "original_width" in one]
+        said = [one for one in answers if not {"x", "points", "rle"}.isdisjoint(one["value"])]  # no mere choices
+        # Uploaded files have a number before their names, as in "/data/upload/1/0a1b2c3d-004.png".
+        texts = [unquote(value).rpartition("?d=")[2] for value in task["data"].values() if isinstance(value, str)]
+        address = max(texts, key=lambda text: "." in file_name(text))
+        size = (said[0]["original_height"], said[0]["original_width"]) if said else None
+        parts = [part.get("value", {}) for answer in task["annotations"] for part in answer["result"]]
+        chosen = [str(value.get("choices", "")) for value in parts]
+        yield _outlined(without_upload(file_name(address)), size, map(_of_label_studio, said), chosen)
+
+
+_BY_NAMES: Sequence[tuple[Sequence[str], Callable[[Any], Iterator[Outlined]]]] = (
+    (("shapes",), _in_labelme),
+    (("objects",), _in_supervisely),
+    (("annotations", "images"), _in_coco),
+)
+"""What a tool's file holds, by which it is told, and what reads it."""
 
 
 def in_xml(root: ElementTree.Element) -> Iterator[Outlined]:
