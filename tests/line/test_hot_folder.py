@@ -15,7 +15,7 @@ from threading import Event, Thread
 import pytest
 from PIL import Image
 
-from adkit.cli.commands.watch import _drawing
+from adkit.cli.line import drawing
 from adkit.errors import DatasetError
 from adkit.line import inbox as inbox_module
 from adkit.line.drift import DriftAlarm
@@ -233,7 +233,7 @@ def test_what_is_anomalous_is_drawn_beside_parts_of_the_same_name(registry: Regi
         paint(tmp_path / "inbox", [level], seed=level)
         with Journal(tmp_path / "journal.jsonl") as kept:
             box = Inbox(tmp_path / "inbox", 0)
-            watch_folder(mapped, box, kept, Event(), rows.append, once=True, draw=_drawing(mapped, folder))  # type: ignore[arg-type]
+            watch_folder(mapped, box, kept, Event(), rows.append, once=True, draw=drawing(mapped, folder))  # type: ignore[arg-type]
     assert [row["decision"] for row in rows] == ["anomalous", "anomalous", "normal"]
     assert sorted(str(row["picture"]) for row in rows[:2]) == sorted(map(str, folder.iterdir()))
     assert "picture" not in rows[2]

@@ -1,21 +1,16 @@
 """`adkit calibrate`, `restore`, `update`, `feedback` and `audit`: what further good images are for."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import name_suspects, print_threshold, promise_row, warn_of_scores
-from adkit.cli.output import Destination, destination, print_table, say, say_places, tell, warn
+from adkit.cli.output import destination, print_table, say, say_places, tell, warn
 from adkit.errors import PROMISE_BROKEN, OptionError
 from adkit.stats.formatting import counted, verb
-
-if TYPE_CHECKING:
-    from adkit.runs.store import Run
 
 
 def calibrate(
@@ -195,12 +190,13 @@ def audit(
 
     On a running line: [bold]adkit audit latest --follow inbox/[/bold]
     """
+    from adkit.cli.line import follow as follow_watch
     from adkit.runs.record import Suspects
     from adkit.workflows.audit import audit as hold_against
 
     if follow:
         o.refuse_given(context, ["normal", "device", "skip_bad"], "judges images, and --follow those of a watch")
-        _followed(o.opened_run(run, runs), follow, drift, destination(format_, output))
+        follow_watch(o.opened_run(run, runs), o.loaded_registry(), follow, drift, destination(format_, output))
         return
     o.refuse_given(context, ["drift"], "is for --follow")
     if not normal:
@@ -224,47 +220,4 @@ def audit(
             print_table("flagged", sorted(flagged, key=lambda row: -float(str(row["score"]))))
         say_places({"rows": to.file})
     if result.verdict != "kept":
-        raise typer.Exit(PROMISE_BROKEN)
-
-
-def _followed(run: Run, folder: Path, level: float, to: Destination) -> None:
-    """Let the decisions of a watch pass by until their scores drift (exit code 4), or somebody stops it."""
-    from adkit.cli.stopping import stopping
-    from adkit.line.drift import DriftAlarm
-    from adkit.line.journal import following
-    from adkit.workflows.score import calibrating_scores
-
-    path = folder / ".adkit" / "journal.jsonl" if folder.is_dir() else folder
-    hint = "name the folder that adkit watch looks at, or its --journal"
-    if not path.is_file():
-        raise OptionError(f"{path}: no journal of a watch is there", hint=hint)
-    threshold, scored, flagged, others, said = run.record.threshold.value, 0, 0, 0, None
-    alarm = DriftAlarm(run.record, calibrating_scores(run, o.loaded_registry())[1], level)
-    if alarm.doubt:
-        warn(alarm.doubt)
-    tell(f"following {path}, by {run.record.id}; Ctrl-C ends it")
-    try:
-        with stopping() as stop:
-            for row, _ in following(path, stop):
-                if row["score"] is None or "event" in row:
-                    continue
-                if row["threshold"] != threshold:
-                    others += 1
-                    if others == 1:
-                        warn(f"part {row['part']} and maybe others were judged by another run or threshold: left out")
-                    continue
-                scored, flagged = scored + 1, flagged + (row["score"] > threshold)
-                if said := alarm(row):
-                    break
-    except (KeyError, TypeError, ValueError):
-        raise OptionError(f"{path} is no journal of a watch, or it is damaged", hint=hint) from None
-    verdict = "drifted" if said else "kept"
-    row = {"run": run.record.id, "verdict": verdict, "parts": scored, "flagged": flagged, "left_out": others}
-    to.emit([row], row)
-    if to.for_people:
-        none = f"no drift in the scores of {counted(scored - flagged, 'part')} that passed"
-        say(said or none, bold=True, fg="red" if said else "green")
-        say(f"  {flagged} of {counted(scored, 'part')} {verb(flagged, 'were')} anomalous; left out: {others}")
-        say_places({"rows": to.file})
-    if said:
         raise typer.Exit(PROMISE_BROKEN)
