@@ -4,7 +4,7 @@ from pathlib import Path
 
 from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.errors import OptionError
-from adkit.files.atomic import is_folder, require_output
+from adkit.files.atomic import is_folder, require_folder_of_results, require_output
 
 
 def require_picture(path: Path | None) -> None:
@@ -18,7 +18,7 @@ def require_folder(folder: Path | None) -> None:
     """Raise AdkitError where a folder of results cannot be written, or holds images that adkit did not draw."""
     if folder is None:
         return
-    require_output(folder / "result")
+    require_folder_of_results(folder, folder)
     if is_folder(folder):
         own = (path for path in sorted(folder.iterdir()) if is_image(path) and not is_drawn_by_adkit(path))
         if (first := next(own, None)) is not None:

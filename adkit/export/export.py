@@ -36,7 +36,7 @@ from adkit.data.view import MOST_STRETCH
 from adkit.errors import DatasetError, OptionError, RunError
 from adkit.export.graph import OnnxModel, to_onnx
 from adkit.export.score import FORMAT, Clip, Model, Undecoded, still, video
-from adkit.files.atomic import storage_faults, whole_file, whole_folder
+from adkit.files.atomic import require_output, storage_faults, whole_file, whole_folder
 from adkit.interfaces import Progress
 from adkit.nn.corruption import SPOILT, spoilt
 from adkit.runs.store import Run
@@ -113,6 +113,7 @@ def export(run: Run, workplace: Workplace, target: Path) -> Export:
     if target.suffix.lower() in _FILES:
         hint = f"{target.with_suffix('.zip')} is packed; a name without such an ending is a folder's"
         raise OptionError(f"{target} ends as a file that is not made: a folder or a .zip was expected", hint=hint)
+    require_output(target)
     _require_exportable(run)
     normal = _normal_clips(run, workplace)
     model = open_model(run, workplace.registry, device="cpu")

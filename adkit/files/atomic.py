@@ -55,10 +55,18 @@ def require_output(path: Path | None) -> None:
         return
     with storage_faults(path):
         _require_file(path)
-    require_writable(path.parent, path)
-    run = next((place for place in path.absolute().parents if (place / _RUN_RECORD).is_file()), None)
-    if run is not None and path.name != _RUN_REPORT:
-        raise StorageError(f"{path} lies in the run {run.name}", hint="choose another place: runs are adkit's own")
+    if path.name == _RUN_REPORT:
+        require_writable(path.parent, path)
+    else:
+        require_folder_of_results(path.parent, path)
+
+
+def require_folder_of_results(folder: Path, named: Path) -> None:
+    """Raise StorageError, by a path in it, where a folder cannot be written into, or lies in a run."""
+    require_writable(folder, named)
+    run = next((place for place in (folder.absolute() / "_").parents if (place / _RUN_RECORD).is_file()), None)
+    if run is not None:
+        raise StorageError(f"{named} lies in the run {run.name}", hint="choose another place: runs are adkit's own")
 
 
 def _require_file(path: Path) -> None:

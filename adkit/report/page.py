@@ -42,7 +42,7 @@ def write_report(run: Run, workplace: Workplace, output: Path | None = None) -> 
     The run is judged on its test split, with the answers of an earlier evaluation where there are any; without the data
     the page leaves that part out and says why. Raises AdkitError.
     """
-    require_output(output)
+    require_output(path := output or run.folder / REPORT)
     workplace = replace(workplace, skip_bad=workplace.skip_bad or skipped_bad(run))
     evaluation, why_not, notes = None, None, []
     with workplace.progress.plan([*STEPS, ("reconstructing", 2)]):
@@ -54,7 +54,6 @@ def write_report(run: Run, workplace: Workplace, output: Path | None = None) -> 
             why_not = error.message
             notes.append(f"the report has no part on a test split: {why_not}")
         page = render_run(run, workplace, evaluation, why_not)
-    path = output or run.folder / REPORT
     write_whole(path, page.encode(errors="backslashreplace"))  # file names may be any bytes
     return Report(path, tuple(notes))
 

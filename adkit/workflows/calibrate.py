@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from adkit.data.fingerprints import data_hash
 from adkit.errors import OptionError, PromiseError, RunError
-from adkit.files.atomic import storage_faults
+from adkit.files.atomic import require_writable, storage_faults
 from adkit.files.lock import lock
 from adkit.runs.predictions import Predictions, join_predictions
 from adkit.runs.record import SeenData
@@ -54,6 +54,7 @@ def recalibrate(
     rule = rule or run.record.calibration.rule
     if keep and not normal:
         raise OptionError("there are no images to add to those that set the threshold", hint="add --normal DIR")
+    require_writable(run.folder)
     _require_unchanged(run)
     own, before = run.record.calibration, run.record.threshold
     if normal:

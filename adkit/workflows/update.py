@@ -17,7 +17,7 @@ from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.images import FrameShapes, decoded_pixels, is_image
 from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import DatasetError, OptionError, PluginError
-from adkit.files.atomic import plain_name, storage_faults, write_whole
+from adkit.files.atomic import plain_name, require_writable, storage_faults, write_whole
 from adkit.interfaces import Progress, Updatable
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
@@ -60,6 +60,7 @@ def update(
     Raises AdkitError; then nothing was written.
     """
     record, seen = run.record, run.seen()
+    require_writable(root := run.folder.resolve().parent)
     _require_updatable(run, workplace.registry)
     removed = _numbers_of(remove, list(seen.training))
     fresh = fresh_normals([*normal, *_feedback_of(run, wanted=feedback)], seen.training.values(), record)
@@ -95,7 +96,7 @@ def update(
     skipped, facts = [*record.skipped, *fresh.unreadable], {**record.facts, **report.facts}
     timings_s = {"update": round(time.perf_counter() - started, 3)}
     changed = changed.model_copy(update={"skipped": skipped, "facts": facts, "timings_s": timings_s})
-    written = save_run(run.folder.resolve().parent, changed, state, predictions, learned)
+    written = save_run(root, changed, state, predictions, learned)
     return Updated(written, record.threshold, fresh, _flagged(before), drift)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from adkit.data.boxes import Box
 from adkit.data.video import Video
-from adkit.errors import DatasetError, OptionError, RunError
+from adkit.errors import DatasetError, OptionError, RunError, StorageError
 from adkit.export import export as export_module
 from adkit.export.export import GOLDEN, LEAD, SPOILT_SOURCES, export
 from adkit.export.graph import to_onnx
@@ -398,6 +398,11 @@ def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: 
     assert "grey.zip is packed" in caught.value.hint
     with pytest.raises(OptionError, match="is there already"):
         export(run, Workplace(registry), tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"cannot write .*x: a file stands where a folder was expected"):
+        export(closed, Workplace(registry), tmp_path / "file" / "x")
+    with pytest.raises(StorageError, match="lies in the run"):
+        export(run, Workplace(registry), run.folder / "x")
     tiles = run.record.view.model_copy(update={"tiles": (Box(left=0, top=0, width=8, height=8),) * 41})
     tiled = Run(run.folder, run.record.model_copy(update={"view": tiles}))
     with pytest.raises(OptionError, match="in 41 tiles"):

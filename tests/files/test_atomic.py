@@ -12,6 +12,7 @@ from adkit.files.atomic import (
     is_folder,
     plain_name,
     remove_abandoned,
+    require_folder_of_results,
     require_output,
     require_writable,
     storage_faults,
@@ -292,6 +293,10 @@ def test_places_where_nothing_can_or_may_be_written_are_told_before(tmp_path: Pa
     ):
         with pytest.raises(StorageError, match=told):
             require_output(path)
+    (tmp_path / "maps" / "result").mkdir(parents=True)
+    require_folder_of_results(tmp_path / "maps", tmp_path / "maps")
+    with pytest.raises(StorageError, match="run lies in the run run"):
+        require_folder_of_results(tmp_path / "run", tmp_path / "run")
     require_output(tmp_path / "run" / "report.html")
     require_output(tmp_path / "new" / "folder" / "a.csv")
     assert not (tmp_path / "new").exists()

@@ -18,12 +18,14 @@ from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, Prom
 from adkit.files.atomic import prefix_of
 from adkit.files.lock import lock
 from adkit.registry import Registry
+from adkit.report.page import write_report
 from adkit.runs.store import CALIBRATION, DATA, MODEL, RECORD, Run, find_run, open_run
 from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.stats.significance import drift_test
 from adkit.workflows.audit import LEVEL, audit
 from adkit.workflows.calibrate import LOCK, recalibrate
 from adkit.workflows.score import Workplace, calibrating_scores, open_model, open_scorer, sample_scores
+from adkit.workflows.update import update
 from tests.greys import METHODS, SPREAD, Greys, bytes_below, fit_greys, paint, usual_levels, with_methods
 
 
@@ -370,6 +372,25 @@ def test_too_few_are_refused_before_they_are_scored(
     monkeypatch.setattr("adkit.workflows.score.open_model", fail)
     with pytest.raises(PromiseError):
         recalibrate(run, Workplace(registry, device="cpu"), [str(more)], rule=ThresholdRule("expected", 0.001))
+
+
+def _refused(*_: Any, **__: Any) -> str:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_the_work(
+    run: Run, registry: Registry, more: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", _refused)
+    monkeypatch.setattr("adkit.workflows.score.open_model", pytest.fail)
+    workplace = Workplace(registry, device="cpu")
+    for work in (
+        lambda: recalibrate(run, workplace, [str(more)]),
+        lambda: update(run, workplace, [str(more)]),
+        lambda: write_report(run, workplace, None),
+    ):
+        with pytest.raises(StorageError, match=r"cannot write .*: the disk is read-only"):
+            work()
 
 
 def test_too_few_that_can_be_read_are_refused(run: Run, registry: Registry, tmp_path: Path) -> None:
