@@ -7,6 +7,7 @@ python score.py --check        judges the images in golden/ and compares with wh
 
 import csv
 import glob
+import io
 import json
 import math
 import os
@@ -17,18 +18,24 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, ImageSequence
-
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it is imported: it would call home, and keep a database
-import onnxruntime
+try:
+    import numpy as np
+    import onnxruntime
+    from numpy.typing import NDArray
+    from PIL import Image, ImageOps, ImageSequence
+except ImportError as error:
+    if __name__ == "__main__":
+        print(f"error: {error}\nhint:  python -m pip install numpy onnxruntime pillow", file=sys.stderr)
+        sys.exit(2)
+    raise
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Undecoded = tuple[tuple[int, int], Callable[[int, int], Pixels]]
 """An image's height and width, and what gives its pixels at another height and width."""
 FORMAT = 4
+UNREADABLE = "unreadable"
 
 
 class Model:
@@ -284,31 +291,53 @@ def check(model: Model) -> int:
     return int(wrong > 0)
 
 
+def rows_of(model: Model, path: str) -> Iterator[list[Any]]:
+    """Judge an image, or a clip frame by frame; the last row of what cannot be read says so."""
+    clips = model.facts["unit"] == "clip"
+    try:
+        judged: Iterator[tuple[float, ...]] = model.play(path) if clips else iter([(model.judge(path)[0],)])
+        for *frame, score in judged:
+            decision = "anomalous" if score > model.threshold else "normal"
+            yield [path, *frame, score, model.threshold, model.p_value(score), decision]
+    except Exception as error:  # of each format its own: one damaged file does not end the others' rows
+        print(f"{path}: {error}", file=sys.stderr)
+        yield [path, *(["", ""] if clips else []), "", model.threshold, "", UNREADABLE]
+
+
 def main(arguments: list[str]) -> int:
-    """Judge what the command line names; the exit code is 3 where one cannot be read, 2 where none is named."""
+    """Judge what the command line names; the exit code is 3 where one cannot be read, 2 where nothing can be judged."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments else 2
-    model, code = Model(Path(__file__).parent), 0
-    if arguments == ["--check"]:
-        return check(model)
-    clips = model.facts["unit"] == "clip"
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may be any bytes, and each row is there when it is known
+        errors = "surrogateescape" if sys.stdout.encoding.lower() == "utf-8" else "backslashreplace"
+        sys.stdout.reconfigure(errors=errors, newline="", line_buffering=True)
+    folder, code = Path(__file__).absolute().parent, 0
+    try:
+        model = Model(folder)
+        if arguments == ["--check"]:
+            return check(model)
+    except Exception as error:  # onnxruntime's are of many classes
+        print(f"error: {folder} is not all there: {error}\nhint:  copy the exported folder again", file=sys.stderr)
+        return 2
     table = csv.writer(sys.stdout)
-    table.writerow(["path", *(["frame", "time_s"] if clips else []), "score", "threshold", "p_value", "decision"])
-    for path in (name for argument in arguments for name in sorted(glob.glob(argument)) or [argument]):  # noqa: PTH207
-        try:
-            judged: Iterator[tuple[float, ...]] = model.play(path) if clips else iter([(model.judge(path)[0],)])
-            for *frame, score in judged:
-                decision = "anomalous" if score > model.threshold else "normal"
-                table.writerow([path, *frame, score, model.threshold, model.p_value(score), decision])
-        except (OSError, ValueError) as error:
-            print(f"{path}: {error}", file=sys.stderr)
-            table.writerow([path, *(["", ""] if clips else []), "", model.threshold, "", "unreadable"])
-            code = 3
+    frame = ["frame", "time_s"] if model.facts["unit"] == "clip" else []
+    table.writerow(["path", *frame, "score", "threshold", "p_value", "decision"])
+    for argument in arguments:
+        # A name that is a file's is no pattern.
+        for path in [argument] if os.path.lexists(argument) else sorted(glob.glob(argument)) or [argument]:  # noqa: PTH207
+            for row in rows_of(model, path):
+                table.writerow(row)
+                code = 3 if row[-1] == UNREADABLE else code
     for why, path in model.doubts.items():
         print(f"{path}: {why}; is the model of {model.facts['learned_from']} the one for it?", file=sys.stderr)
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except OSError as error:  # of stdout, which must not be flushed at the end again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"error: the rows cannot be written: {error}\nhint:  write them elsewhere", file=sys.stderr)
+        sys.exit(2)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,10 +171,10 @@ def test_the_script_needs_neither_adkit_nor_torch(exported: Path, tmp_path: Path
     assert [row[-1] for row in rows] == ["normal", "anomalous", "unreadable"]
     assert "broken.png" in done.stderr
 
-    def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(exported / "score.py"), *arguments], capture_output=True, text=True, check=False
-        )
+    def run_script(*arguments: str, python: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *python, str(exported / "score.py"), *arguments]
+        ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=ascii_only)
 
     done = run_script(str(tmp_path))
     assert done.returncode == 3
@@ -182,6 +184,33 @@ def test_the_script_needs_neither_adkit_nor_torch(exported: Path, tmp_path: Path
     done = run_script()
     assert (done.returncode, done.stdout) == (2, "")
     assert "python score.py --check" in done.stderr
+    done = run_script("x.png", python=["-S"])
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: No module named 'numpy'",
+        "hint:  python -m pip install numpy onnxruntime pillow",
+    ]
+    named = [tmp_path / "[ü].png", tmp_path / "ü.png"]  # the first is no pattern
+    named[0].write_bytes(b"P5 99999 99999 255\n")  # of which Pillow raises what is no OSError
+    named[1].write_bytes(dark.read_bytes())
+    done = run_script(*map(str, named))
+    assert done.returncode == 3, done.stderr
+    assert [row.rpartition("/")[2].partition(",")[0] for row in done.stdout.splitlines()[1:]] == [
+        r"[\xfc].png",
+        r"\xfc.png",
+    ]
+
+
+@pytest.mark.parametrize("lost", ["model.onnx", "model.json", "golden"])
+def test_the_script_says_in_two_lines_that_its_folder_is_not_whole(
+    exported: Path, lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(exported, tmp_path / "part")
+    shutil.move(folder / lost, tmp_path)
+    assert runpy.run_path(str(folder / "score.py"))["main"](["--check"]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: {folder} is not all there: ")
+    assert hint == "hint:  copy the exported folder again"
 
 
 def test_adkit_judges_by_an_export_without_torch(exported: Path, tmp_path: Path) -> None:
