@@ -116,7 +116,8 @@ def _finished(
         folder = folders[place] = cell_folder(output, cell_key(asked, registry))
         if found := load_cell(output, folder, asked.candidate.name):
             cells[place] = replace(found, seed=place[2])
-        elif folder.exists() or left_of(folder):
+    for folder in dict.fromkeys(folders[place] for place in places if place not in cells):  # seeds may share one
+        if folder.exists() or left_of(folder):
             note(f"the cell {folder.name} is not whole: it is computed again")
     if cells:
         note(f"{len(cells)} of {len(places)} cells were finished before, and are taken as they are")

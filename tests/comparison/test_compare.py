@@ -157,6 +157,11 @@ def test_a_method_that_draws_nothing_is_fitted_once_for_all_seeds(
     assert one == other
     compare([SHADE], datasets[:1], [3], tmp_path / "new", Workplace(fakes, device="cpu"))
     assert len(FITTED) == 5
+    (cell,) = (tmp_path / "new" / CELLS).glob("shade-*-0-*")
+    damage(cell, "no record")
+    notes.clear()
+    compare([SHADE], datasets[:1], [1, 2], tmp_path / "new", Workplace(fakes, device="cpu"), note=notes.append)
+    assert notes[1:] == [f"the cell {cell.name} is not whole: it is computed again"]
 
 
 def test_seeds_are_outermost_and_candidates_innermost(
