@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,17 @@ def _of_usage(error: Any, given: Sequence[str]) -> OptionError:
     see = " ".join(f"see: adkit {command} --help".split())
     told = said(" ".join((error.message or error.format_message()).split()))
     if "extra argument" in told and context is not None:
+        flags = {name for one in context.command.params if getattr(one, "is_flag", False) for name in one.opts}
+        more = told.rpartition(" (")[2].removesuffix(")").split()
+        for word, after in pairwise(given):
+            if word in flags and after in more:
+                return OptionError(told, hint=f"{word} takes no value: leave {after!r} out")
         many = [one.opts[0] for one in context.command.params if one.multiple and {*one.opts} & {*given}]
         if many:  # as a shell makes of a pattern
             hint = f"{many[0]} is given for each of several: {many[0]} ONE {many[0]} OTHER"
             return OptionError(told, hint=hint)
+    if name := next((word for word in given if word.startswith("-") and os.path.lexists(word)), None):
+        return OptionError(told, hint=f"a file whose name begins with '-' is given as ./{name}")
     if not parameter or not error.message:
         close = f"did you mean {' or '.join(close)}? " if close else ""
         hint = f"{close}{'For' if close else 'for'} example: {example[1]}" if example else f"{close}{see}"

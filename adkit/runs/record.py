@@ -85,7 +85,9 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
     @classmethod
     def _plain(cls, name: str | None) -> str | None:
         if name is not None and (plain_name(name) != name or name[:1] in ("", "-", ".") or name == LATEST):
-            raise ValueError("a name has letters, digits, '.', '_' and '-' only, and is not 'latest'")
+            raise ValueError(
+                "a name has letters, digits, '.', '_' and '-' only (no '.' or '-' first), and is not 'latest'"
+            )
         return name
 
     @field_validator("options", mode="before")

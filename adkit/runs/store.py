@@ -239,8 +239,10 @@ def find_run(root: Path, name: str = LATEST, *, method: str | None = None) -> Ru
                 hint = f"leave --method out, or name a run of {method}"
                 raise RunError(f"the run {name} is of {run.record.method}, not of {method}", hint=hint)
             return run
-        ids = [folder.name for folder, _ in list_runs(root)]
-        close = difflib.get_close_matches(name, ids, n=1)
+        runs = list_runs(root)
+        ids = [folder.name for folder, _ in runs]
+        names = [one.settings.name or "" for _, one in runs if isinstance(one, RunRecord)]
+        close = difflib.get_close_matches(name, [*ids, *names], n=1)
         hint = f"did you mean {close[0]}?" if close else f"the newest: {', '.join(ids[-3:]) or 'none'}"
         if Path(name).suffix == ".zip" and Path(name).is_file():
             hint = "an exported model is unpacked first: name its folder"

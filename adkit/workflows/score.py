@@ -345,7 +345,8 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
         assert predictions.scores is not None  # a fit names a scorer where there are maps only
         return predictions.scores.astype(np.float64)
     if predictions.maps is None:
-        raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
+        hint = "leave --scorer out; where none is given, the method's author takes its default_scorer out"
+        raise OptionError("a scorer needs maps, and this method gives only scores", hint=hint)
     scores = [np.empty(0)]
     for first in range(0, len(predictions.maps), _MAPS):  # a part at a time: it is copied several times over
         maps = predictions.maps[first : first + _MAPS]

@@ -424,6 +424,8 @@ def test_a_misspelt_fit_is_refused_and_writes_nothing(
             "unexpected extra argument",
             "--good is given for each of several: --good ",
         ),
+        (["calibrate", "--keep", "x", "y"], "unexpected extra argument(s) (y)", "for example: adkit calibrate"),
+        (["fit", "--tiles", "2", "-d", "x"], "unexpected extra argument", "--tiles takes no value: leave '2' out"),
         (["inspect", "parts/"], "missing option '--dataset'", "for example: adkit inspect --dataset folder:"),
         (["list", "run"], "error: 'run' is not one of 'methods'", "see: adkit list --help"),
         (["evl"], "no such command 'evl'", "see: adkit --help"),
@@ -435,6 +437,12 @@ def test_a_command_line_that_cannot_be_read_is_answered_with_one_that_can(
     message, told = fault(*arguments).split("hint:  ")
     assert found in message
     assert told.startswith(hint)
+
+
+def test_a_file_that_looks_like_an_option_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-part.png").touch()
+    assert fault("score", "-part.png").endswith("hint:  a file whose name begins with '-' is given as ./-part.png")
 
 
 def test_a_missing_root_lists_the_places_tried(tmp_path: Path) -> None:

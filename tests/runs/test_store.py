@@ -379,6 +379,9 @@ def test_a_run_by_the_name_that_it_was_given(
     assert find_run(three_runs, "bracket").record.id == "d-new"
     with pytest.raises(RunError, match="the run bracket is of patchknn, not of ae"):
         find_run(three_runs, "bracket", method="ae")
+    with pytest.raises(RunError, match="there is no run 'brackt'") as caught:
+        find_run(three_runs, "brackt")
+    assert caught.value.hint == "did you mean bracket?"
 
 
 @pytest.mark.parametrize("name", ["latest", "a/b", "-x", ".", "", "two words"])
