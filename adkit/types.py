@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from adkit.errors import brief
 
@@ -110,6 +110,21 @@ class FitReport:
     curves: Mapping[str, list[float]] = field(default_factory=dict)  # a number for each epoch, by name ("loss")
     scorer: str | None = None  # how a map becomes a score, where what was learned says so: "top:percent=3"
     notes: Sequence[str] = ()  # what a user should know of the normal data, a sentence each: `fit` warns of it
+
+    def __post_init__(self) -> None:
+        """Make numbers of numpy's and torch's; raises TypeError, where the plugin does it, for what no run can keep."""
+        facts = {name: one if isinstance(one, str | int) else _number(name, one) for name, one in self.facts.items()}
+        object.__setattr__(self, "facts", facts)
+        curves = {name: [_number(name, one) for one in values] for name, values in self.curves.items()}
+        object.__setattr__(self, "curves", curves)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):  # the last is torch's
+        told = f"FitReport: {name!r} is of type {type(value).__name__}; a number, or of facts a text, was expected"
+        raise TypeError(told) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adkit.types import Batch, FrameRef, Prediction, Sample
+from adkit.types import Batch, FitReport, FrameRef, Prediction, Sample
 
 
 def test_a_frame_is_named_by_its_path_and_number() -> None:
@@ -84,3 +84,15 @@ def test_a_prediction_of_nothing_is_refused() -> None:
 def test_a_wrong_part_is_named(parts: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Prediction(**parts)
+
+
+def test_a_report_keeps_numbers_and_names_what_is_none() -> None:
+    report = FitReport({"rows": np.int64(3), "loss": torch.tensor(0.5), "how": "off"}, {"loss": np.ones(2, np.float32)})
+    assert report == FitReport({"rows": 3.0, "loss": 0.5, "how": "off"}, {"loss": [1.0, 1.0]})
+    for facts, curves, told in (
+        ({"mean": torch.ones(3)}, {}, "'mean' is of type Tensor; a number, or of facts a text, was expected"),
+        ({"mean": None}, {}, "'mean' is of type NoneType"),
+        ({}, {"loss": ["high"]}, "'loss' is of type str"),
+    ):
+        with pytest.raises(TypeError, match=told):
+            FitReport(facts, curves)

@@ -178,12 +178,14 @@ def _check_state(candidate: Examined) -> None:
     restored = candidate.made()
     restored.load_state(load(written))
     check_same(candidate.prediction, restored.predict(candidate.batch), "restored from its state", "fitted")
+    _check_whose_state(candidate, state)
+    other, frames = candidate.made(), 1 - candidate.batches.frames
+    other.fit(replace(candidate.batches, frames=frames), SILENT)
     if not state:
-        other, frames = candidate.made(), 1 - candidate.batches.frames
-        other.fit(replace(candidate.batches, frames=frames), SILENT)
         dark = other.predict(candidate.batch)
         check_same(candidate.prediction, dark, "fitted to other frames, though state() is empty,", "before")
-    _check_whose_state(candidate, state)
+    again = candidate.fitted.predict(candidate.batch)
+    check_same(candidate.prediction, again, "after another instance was fitted (is it a global?)", "before")
 
 
 def _check_whose_state(candidate: Examined, state: Mapping[str, Tensor]) -> None:

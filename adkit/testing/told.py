@@ -16,7 +16,7 @@ def told(check: Callable[[Checked], None]) -> Callable[[Checked], None]:
             check(plugin)
         except AssertionError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = getattr(plugin, "__name__", type(plugin).__name__)
             where = check.__name__.removeprefix("_").removeprefix("check_")
             raise AssertionError(f"{name}, checked for {where}, raised {type(error).__name__}: {error}") from error
