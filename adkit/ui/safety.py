@@ -12,7 +12,7 @@ from adkit.data.datasets import open_datasets
 from adkit.data.images import pixel_count
 from adkit.data.spans import VideoSpans, parse_spans
 from adkit.data.video import Video, is_video
-from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
+from adkit.errors import SKIPPING, AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
 from adkit.files.atomic import is_folder, storage_faults, whole_folder
 from adkit.files.cache import cache_root
 from adkit.interfaces import Dataset
@@ -124,7 +124,8 @@ def require_image(path: Path, name: str, limits: Limits) -> None:
     try:
         count = pixel_count(FrameRef(path))
     except FrameError as error:
-        raise FrameError(error.message.replace(str(path), name), hint="upload a PNG, JPEG, TIFF, BMP or WebP") from None
+        hint = "upload a PNG, JPEG, TIFF, BMP or WebP" if error.hint.endswith(SKIPPING) else error.hint
+        raise FrameError(error.message.replace(str(path), name), hint=hint) from None
     if count > limits.pixels:
         told = f"{name} has {count / 1e6:.0f} megapixels; this server takes {limits.pixels / 1e6:.0f}"
         raise FrameError(told, hint="cut the image into tiles, or shrink it")

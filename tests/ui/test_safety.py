@@ -172,6 +172,7 @@ def test_what_is_no_image_is_named_and_not_decoded(tmp_path: Path, content: byte
         require_image(path, "part.png", Limits())
     assert told in caught.value.message
     assert "a91f" not in caught.value.message
+    assert ("shrink it" in caught.value.hint) == ("above" in told or "megapixels" in told)
 
 
 def test_an_upload_becomes_a_dataset(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
