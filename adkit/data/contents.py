@@ -36,6 +36,12 @@ def is_moving(path: Path) -> bool:
     return is_video(path) or (is_image(path) and path.suffix.lower() == ".gif")
 
 
+def is_of_adkit(path: Path, below: Path) -> bool:
+    """Say whether adkit drew a picture or video, or wrote a folder `below` or in it that holds it, such as a run."""
+    places = [place for place in path.parents if place.is_relative_to(below)]
+    return is_drawn_by_adkit(path) or any(own <= {*_listed(place)} for place in places for own in _OF_ADKIT)
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """All files in a folder at any depth, sorted by their paths, and what was passed over, by reason."""

@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 
 from adkit.data.clips import are_stills
+from adkit.data.contents import is_of_adkit
 from adkit.data.datasets import open_datasets
 from adkit.data.images import image_to_look_at, is_image
 from adkit.data.layouts import refuse_several
@@ -270,7 +271,7 @@ def _sort_of(folder: Path) -> str | None:
     found, places = None, set()
     for path in islice(folder.rglob("*"), _MOST_LOOKED_AT):
         sort = "folder" if is_image(path) else "clips" if is_video(path) else None
-        found = found or sort
+        found = found or (None if sort and is_of_adkit(path, folder) else sort)
         inside = path.relative_to(folder).parts[:-1] if sort else ()
         places |= {inside[: depth + 1] for depth in range(len(inside))}
     with suppress(DatasetError):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adkit.data.images import png_of
 from adkit.evaluation.stored import StoredFigures
 from adkit.files.atomic import checksum
 from adkit.interfaces import Silent
@@ -124,12 +125,17 @@ def test_data_below_the_root_is_listed(settings: ServerSettings, registry: Regis
         paint(settings.data_root / "bought" / name / "train" / "good", [100.0] * 2)
         paint(settings.data_root / "bought" / name / "test" / "torn", [100.0])
     keep_upload(settings, "washers", paint(tmp_path / "sent", [100.0]))
+    paint(settings.data_root / "done" / "run" / "feedback", [100.0])
+    for name in ("run.json", "model.safetensors"):
+        (settings.data_root / "done" / "run" / name).touch()
+    (settings.data_root / "maps").mkdir()
+    (settings.data_root / "maps" / "0.png").write_bytes(png_of(Image.new("L", (8, 8))))
     for name, header in (("parts.csv", "Path;kind"), ("measured.csv", "time,height"), ("latin.csv", "pfäd")):
         (settings.data_root / name).write_text(header, encoding="latin-1")
     specs = listed(settings, registry)
     assert specs[:3] == ["folder:uploads/washers", "folder:parts", "manifest:parts.csv"]
     assert not any("measured" in spec or "latin" in spec for spec in specs)
-    assert not {"folder:empty", "folder:bought"} & set(specs)
+    assert not {"folder:empty", "folder:bought", "folder:done", "folder:maps"} & set(specs)
     assert "demo:washer" in specs
 
 
