@@ -197,7 +197,8 @@ def _listed(samples: Callable[[Any, Split], Iterable[Sample]]) -> Any:
         from adkit.types import Sample
 
         by = f"samples({split!r}) of {type(dataset).__name__}"
-        return list_of(Sample, samples(dataset, split), by, _odd_sample)
+        with plugin_code(type(dataset)):
+            return list_of(Sample, samples(dataset, split), by, _odd_sample)
 
     return listed
 
@@ -217,6 +218,11 @@ def _odd_sample(samples: Sequence[Sample]) -> str | None:
     for sample in samples:
         if not all(isinstance(frame.path, Path) for frame in (sample.frame, sample.mask) if frame):
             return f"the paths of {sample.id} are texts, and pathlib.Path was expected"
+        for name in ("id", "clip", "kind"):
+            if not isinstance(value := getattr(sample, name), str) and (name, value) != ("kind", None):
+                return f"the {name} of {sample.id} is {value!r}, and a text was expected"
+        if sample.anomalous not in (True, False, None):  # "False" would count as true
+            return f"anomalous of {sample.id} is {sample.anomalous!r}, and True, False or None was expected"
         if sample.id in ids:
             return f"two samples have the id {sample.id}"
         ids.add(sample.id)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from adkit.errors import DatasetError
+from adkit.errors import DatasetError, PluginError
 from adkit.interfaces import (
     Batches,
     Dataset,
@@ -959,6 +959,12 @@ def test_broken_datasets_are_caught(files: Path, complaint: str) -> None:
         (["a.png"], "a list of Sample was expected, got 'a.png'"),
         ([Sample.still("a", "a.png")], "the paths of a are texts, and pathlib.Path was expected"),  # type: ignore[arg-type]
         ([Sample.still("a", Path("a.png"))] * 2, "two samples have the id a"),
+        ([Sample(3, FrameRef(Path("a.png")), "a")], "the id of 3 is 3, and a text was expected"),  # type: ignore[arg-type]
+        ([Sample("a", FrameRef(Path("a.png")), "a", kind=5)], "the kind of a is 5, and a text"),  # type: ignore[arg-type]
+        (
+            [Sample("a", FrameRef(Path("a.png")), "a", anomalous="False")],  # type: ignore[arg-type]
+            "anomalous of a is 'False', and True, False or None was expected",
+        ),
     ],
 )
 def test_samples_that_no_command_could_use_are_told_where_they_are_asked_for(
@@ -970,6 +976,15 @@ def test_samples_that_no_command_could_use_are_told_where_they_are_asked_for(
 
     with pytest.raises(DatasetError, match=rf"samples\('train'\) of Odd: {told}"):
         Odd(tmp_path).samples("train")
+
+
+def test_a_dataset_that_ends_the_program_is_named(tmp_path: Path) -> None:
+    class Ending(SoundDataset):
+        def samples(self, split: Split) -> Any:
+            yield sys.exit(0)
+
+    with pytest.raises(PluginError, match=r"Ending ended the program \(exit code 0\)"):
+        Ending(tmp_path).samples("train")
 
 
 @pytest.mark.parametrize(
