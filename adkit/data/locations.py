@@ -44,7 +44,7 @@ class OwnFolder(Dataset):
                 raise DatasetError(f"{place} is no {thing}{archive}", hint=cls.hint)
         tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
         several = all(is_one(Path(name.strip())) for name in selection.split(","))
-        hint = f"give --dataset once for each {thing}" if several else cls.hint
+        hint = f"give --dataset once for each {thing}" if several else f"{cls.hint}, or what it lies in: --root FOLDER"
         raise DatasetError(f"there is no such {thing}: tried {tried}", hint=hint)
 
 

@@ -84,7 +84,7 @@ def test_what_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
 def test_a_folder_by_its_path(tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatasetError, match="there is no such folder: tried video") as caught:
         video(None)
-    assert caught.value.hint == "name one"
+    assert caught.value.hint == "name one, or what it lies in: --root FOLDER"
     below = tmp_path / "data" / "video"
     below.mkdir(parents=True)
     monkeypatch.setenv("ADKIT_DATA", str(tmp_path / "data"))

@@ -318,7 +318,7 @@ def test_the_path_is_looked_for_in_several_places(line: Path, monkeypatch: pytes
     assert dataset.root == line.parent
     with pytest.raises(DatasetError, match="there is no such folder: tried") as caught:
         Clips.select("lime", None)
-    assert caught.value.hint == "name a folder of videos after clips:"
+    assert caught.value.hint == "name a folder of videos after clips:, or what it lies in: --root FOLDER"
 
 
 @pytest.fixture
