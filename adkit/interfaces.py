@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
+from importlib import import_module
 from inspect import signature
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
@@ -338,7 +340,7 @@ class Entry(Generic[Announced]):
         """Import the class; raise PluginError, which names plugin and target, when that fails."""
         try:
             with plugin_code(self.origin or self.name):
-                found: Any = pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
+                found: Any = _named(self.target) if isinstance(self.target, str) else self.target
             fits = isinstance(found, type) and issubclass(found, self.kind)
             if not fits:
                 raise TypeError(f"it is no {self.kind.__name__}")
@@ -354,6 +356,12 @@ class Entry(Generic[Announced]):
                 hint="fix or uninstall that plugin; every other name still works",
             ) from error
         return found  # type: ignore[no-any-return]
+
+
+def _named(target: str) -> Any:
+    """Return what "module:Class" names; pkgutil takes no module that is no identifier, as of a file my-method.py."""
+    module, colon, name = target.partition(":")
+    return attrgetter(name)(import_module(module)) if colon else pkgutil.resolve_name(target)
 
 
 def _require_workspace(method: type[Method[Any]]) -> None:

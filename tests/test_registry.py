@@ -148,6 +148,15 @@ def test_a_file_is_a_plugin_without_being_installed(tmp_path: Path, monkeypatch:
     assert "broken" not in sys.modules
 
 
+def test_a_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "my-scorer.py"
+    code = GOOD.replace("json:JSONDecoder", "my-scorer:Mine") + "\n\nclass Mine(adkit.Scorer):\n    pass\n"
+    file.write_text(f"import adkit\n{code}", encoding="utf-8")
+    monkeypatch.setenv("ADKIT_PLUGINS", str(file))
+    assert load_registry().scorers.get("median").load().__name__ == "Mine"
+    del sys.modules["my-scorer"]
+
+
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_plugin_is_set_aside_and_named(install: Install, fault: str) -> None:
     code, problem = BROKEN[fault]
