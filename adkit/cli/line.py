@@ -171,4 +171,5 @@ def _told(row: Row) -> str:
     score = "" if row["score"] is None else f"{row['score']:.4f}"
     name = row["source"] if "source" in row else Path(row["path"]).name
     event = f"event {row['event']}" if "event" in row else None
-    return "  ".join(str(one) for one in (row["part"], row["decision"], score, name, event, row.get("error")) if one)
+    told = (row["part"], row["decision"], score, name, event, row.get("error"))
+    return "  ".join(str(one) for one in told if one).replace("\n", "\\n")  # a file's name may have some

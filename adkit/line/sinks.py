@@ -262,15 +262,21 @@ def table(template: str) -> Deliver:
             last = re.match(rb'(?:{"part": )?(\d+)', file.read().rpartition(b"\n")[0].rpartition(b"\n")[2])
             if last and int(last[1]) >= row["part"]:
                 return  # it was written just before the last stop
-            shown = {name: row.get(name) for name in _COLUMNS}
+            shown = {name: _in_a_line(row.get(name)) for name in _COLUMNS}
             csv = path.suffix.lower() == ".csv"
+            text = csv_text([shown], header=not size) if csv else json.dumps(row) + "\n"
             try:
-                file.write((csv_text([shown], header=not size) if csv else json.dumps(row) + "\n").encode())
+                file.write(text.encode(errors="surrogateescape"))  # a file's name may be any bytes
             except OSError:
                 file.truncate(size)
                 raise
 
     return append
+
+
+def _in_a_line(value: object) -> object:
+    """Return a value of a row without line breaks, which a file's name may have: each row begins with its part."""
+    return value.replace("\r", "\\r").replace("\n", "\\n") if isinstance(value, str) else value
 
 
 def command(line: str, tell: Callable[[str], None]) -> Deliver:

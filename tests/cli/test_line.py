@@ -60,8 +60,9 @@ def test_a_watch_moves_files_and_keeps_a_journal(runs: Path, tmp_path: Path) -> 
     ]
     assert {path.parent.name: path.name for path in moved.glob("anomalous/*")} == {"anomalous": "001.png"}
     assert not list(inbox.glob("*.png"))
-    paint(inbox, [185], seed=4, name="later")
-    ok(*arguments)
+    paint(inbox, [185], seed=4, name="la\nter")
+    (told,) = ok(*arguments).stdout.splitlines()
+    assert "la\\nter" in told
     rows = [json.loads(line) for line in (inbox / ".adkit" / "journal.jsonl").read_text().splitlines()]
     assert [(row["part"], row["decision"]) for row in rows][-1] == (4, "anomalous")
     assert len(rows) == 4

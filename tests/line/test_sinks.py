@@ -450,6 +450,14 @@ def test_a_table_begins_anew_each_day_and_holds_each_part_once(
         assert [json.loads(line) for line in files["2026-11-29.jsonl"]] == rows[2:]
 
 
+def test_a_table_goes_on_whatever_a_file_is_called(tmp_path: Path) -> None:
+    append = sinks.table(str(tmp_path / "log.csv"))
+    for part, name in enumerate((os.fsdecode(b"\xff.png"), "a\n99.png", "b.png"), 1):
+        append({"part": part, "time": "2026-11-28T10:00:00Z", "path": name, "decision": "normal"})
+    rows = (tmp_path / "log.csv").read_bytes().splitlines()[1:]
+    assert [row.split(b",")[2] for row in rows] == [b"\xff.png", b"a\\n99.png", b"b.png"]
+
+
 def test_a_table_that_cannot_grow_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="names no format that grows"):
         sinks.table(str(tmp_path / "log.json"))
