@@ -22,6 +22,7 @@ _OF_ADKIT = (  # of a run, an export, a cell of a comparison, and its results
 )
 
 _MOST_SUFFIXES = 8
+_HEAD_BYTES = 8192
 
 HIDDEN = "hidden folder{s}"
 OWN = "file{s} or folder{s} that adkit wrote"
@@ -107,7 +108,7 @@ def contents_of(folder: Path) -> Contents:
             path = here / name
             if not os.path.isfile(path):  # noqa: PTH113 (twice as fast, and there may be many)
                 passed[NOWHERE].append(path)
-            elif is_drawn_by_adkit(path) or (name in _OF_COMPARISON and {*names} >= _OF_COMPARISON):
+            elif is_drawn_by_adkit(path) or _has_rows(path) or (name in _OF_COMPARISON and {*names} >= _OF_COMPARISON):
                 passed[OWN].append(path)
             elif stems.get(name) in derived:
                 passed[DERIVED].append(path)
@@ -130,6 +131,18 @@ def _why_not_walked(folder: Path, of_photos: Collection[str], followed: set[Path
             return LOOPS
         followed.add(target)
     return None
+
+
+def _has_rows(path: Path) -> bool:
+    """Say whether a file holds rows of `score`, `eval` or `watch`, which nobody else's file begins like."""
+    if not path.name.lower().endswith((".csv", ".json", ".jsonl")):
+        return False
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:  # who reads it tells
+        return False
+    return b"p_value_is_floor" in head or head.startswith(b"part,time,path,source,event,decision,")
 
 
 def _stems(names: Iterable[str]) -> dict[str, str]:

@@ -98,6 +98,24 @@ def test_exports_and_annotated_videos_are_not_read(tmp_path: Path) -> None:
 
 
 @READERS
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("scores.csv", "path,score,threshold,p_value,p_value_is_floor,decision\n1.png,2,1,0.1,True,anomalous\n"),
+        ("s.JSON", '{"run": "x", "results": [\n{"path": "1.png", "p_value_is_floor": true, "decision": "anomalous"}]}'),
+        ("log.csv", "part,time,path,source,event,decision,score\n1,2026,1.png,,,anomalous,2\n"),
+    ],
+)
+def test_rows_that_adkit_wrote_are_not_read(
+    tmp_path: Path, read: Callable[[Path], list[Sample]], name: str, text: str
+) -> None:
+    touch(tmp_path, "1.png", "2.png")
+    (tmp_path / name).write_text(text)
+    assert len(read(tmp_path)) == 2
+    assert contents_of(tmp_path).notes(lambda _: True)[0].endswith(f": 1 {OWN.format(s='')} ({name})")
+
+
+@READERS
 @pytest.mark.parametrize("name", ["a/inspect-folder-parts.png", "maps/1.PNG"])
 def test_pictures_that_adkit_drew_are_not_read(tmp_path: Path, read: Callable[[Path], list[Sample]], name: str) -> None:
     touch(tmp_path, "a/1.png", name)
