@@ -108,7 +108,7 @@ def contents_of(folder: Path) -> Contents:
             path = here / name
             if not os.path.isfile(path):  # noqa: PTH113 (twice as fast, and there may be many)
                 passed[NOWHERE].append(path)
-            elif is_drawn_by_adkit(path) or _has_rows(path) or (name in _OF_COMPARISON and {*names} >= _OF_COMPARISON):
+            elif is_drawn_by_adkit(path) or has_rows(path) or (name in _OF_COMPARISON and {*names} >= _OF_COMPARISON):
                 passed[OWN].append(path)
             elif stems.get(name) in derived:
                 passed[DERIVED].append(path)
@@ -133,7 +133,7 @@ def _why_not_walked(folder: Path, of_photos: Collection[str], followed: set[Path
     return None
 
 
-def _has_rows(path: Path) -> bool:
+def has_rows(path: Path) -> bool:
     """Say whether a file holds rows of `score`, `eval` or `watch`, which nobody else's file begins like."""
     if not path.name.lower().endswith((".csv", ".json", ".jsonl")):
         return False

@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 
 from adkit.data.clips import are_stills
-from adkit.data.contents import is_of_adkit
+from adkit.data.contents import has_rows, is_of_adkit
 from adkit.data.datasets import open_datasets
 from adkit.data.images import image_to_look_at, is_image
 from adkit.data.layouts import refuse_several
@@ -252,7 +252,7 @@ def listed(settings: ServerSettings, registry: Registry) -> list[str]:
         with suppress(AdkitError):  # by name only: which files they hold is looked at when one is chosen
             categories += [one.spec for one in open_datasets(f"{name}:all", settings.data_root.resolve(), registry)]
     root = settings.data_root
-    tables = [f"manifest:{path.name}" for path in sorted(root.glob("*.csv")) if is_table(path)]
+    tables = [f"manifest:{path.name}" for path in sorted(root.glob("*.csv")) if is_table(path) and not has_rows(path)]
     return list(dict.fromkeys([*folders, *tables, *categories]))[:MOST_LISTED]
 
 

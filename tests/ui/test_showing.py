@@ -130,11 +130,16 @@ def test_data_below_the_root_is_listed(settings: ServerSettings, registry: Regis
         (settings.data_root / "done" / "run" / name).touch()
     (settings.data_root / "maps").mkdir()
     (settings.data_root / "maps" / "0.png").write_bytes(png_of(Image.new("L", (8, 8))))
-    for name, header in (("parts.csv", "Path;kind"), ("measured.csv", "time,height"), ("latin.csv", "pfäd")):
+    for name, header in (
+        ("parts.csv", "Path;kind"),
+        ("measured.csv", "time,height"),
+        ("rows.csv", "path,p_value_is_floor"),
+        ("latin.csv", "pfäd"),
+    ):
         (settings.data_root / name).write_text(header, encoding="latin-1")
     specs = listed(settings, registry)
     assert specs[:3] == ["folder:uploads/washers", "folder:parts", "manifest:parts.csv"]
-    assert not any("measured" in spec or "latin" in spec for spec in specs)
+    assert not any("measured" in spec or "latin" in spec or "rows" in spec for spec in specs)
     assert not {"folder:empty", "folder:bought", "folder:done", "folder:maps"} & set(specs)
     assert "demo:washer" in specs
 
