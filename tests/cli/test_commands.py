@@ -439,6 +439,12 @@ def test_a_command_line_that_cannot_be_read_is_answered_with_one_that_can(
     assert told.startswith(hint)
 
 
+def test_a_folder_of_runs_that_is_not_there_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "nowhere"):
+        assert ok("list", "runs", "--runs", place).stderr == f"there is no folder {place}\n"
+
+
 def test_a_file_that_looks_like_an_option_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("-part.png").touch()

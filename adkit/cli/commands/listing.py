@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument
 
 from adkit.cli import options as o
-from adkit.cli.output import MOST_ROWS, destination, print_table, say
+from adkit.cli.output import MOST_ROWS, destination, print_table, say, warn
 from adkit.errors import PluginError, RunError, nearest
 from adkit.files.atomic import is_folder
 
@@ -145,6 +145,8 @@ def _run_rows(root: Path) -> list[dict[str, Any]]:
     from adkit.runs.store import Run, list_runs
     from adkit.runs.unfinished import list_unfinished
 
+    if not is_folder(root):
+        warn(f"there is no folder {root.absolute()}")
     columns = ("run", "caught", "flagged", "promised", "method", "dataset", "images", "created", "problem")
     rows: list[tuple[Any, ...]] = []
     for folder, record in list_runs(root):
