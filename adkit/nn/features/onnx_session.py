@@ -49,8 +49,8 @@ class OnnxSession:
         share one wait for each other after each of them.
         """
         split = torch.split(frames, 1)
-        # A profile tells stages apart that follow each other.
-        if current_profile() or (len(split) == 1 and "_apart" not in vars(self)):
+        # On a single frame, which may be a camera's, all threads work. A profile tells apart what follows each other.
+        if len(split) == 1 or current_profile():
             return [self(frames=frame, **shared) for frame in split]
         session = self._apart
         return list(_pool().map(lambda frame: _outputs(session, {"frames": frame, **shared}), split))

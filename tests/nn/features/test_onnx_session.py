@@ -143,9 +143,18 @@ def test_only_the_threads_that_are_needed_are_made_ready(doubling: bytes) -> Non
     live, files = OnnxSession(doubling), OnnxSession(doubling)
     live.each(torch.rand(1, 3, *SIZE))
     files.each(torch.rand(2, 3, *SIZE))
-    files.each(torch.rand(1, 3, *SIZE))
     assert "_apart" not in vars(live)
     assert "_together" not in vars(files)
+
+
+def test_all_threads_work_on_a_single_frame_also_after_several(
+    doubling: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, asked = OnnxSession(doubling), []
+    session.each(torch.rand(2, 3, *SIZE))
+    monkeypatch.setattr(OnnxSession, "__call__", lambda self, **inputs: asked.append(self) or [inputs["frames"]])
+    session.each(torch.rand(1, 3, *SIZE))
+    assert asked == [session]
 
 
 @pytest.mark.usefixtures("quick_export")
