@@ -1,4 +1,4 @@
-"""The pictures of docs/web.md: every tab of the page with synthetic parts, light and dark, wide and on a phone.
+"""The pictures of docs/web.md and the README: every tab of the page, light and dark, wide and on a phone; a report.
 
 python benchmarks/screenshots.py [--output docs/images]; needs playwright and chromium
 """
@@ -23,6 +23,7 @@ from adkit.report.page import write_report
 from adkit.runs.store import find_run
 from adkit.workflows.score import Workplace
 
+REPORT: dict[str, Any] = {"viewport": {"width": 1060, "height": 820}}
 WIDE = {"width": 1440, "height": 1160}
 PHONE = {"width": 390, "height": 844}
 MOST_BYTES = 150_000
@@ -43,9 +44,13 @@ def main() -> None:
         fitted(runs, "connector", "ae", epochs=4, size="64")
         fitted(runs, "conveyor", "subspace", size="128")
         fitted(runs, "washer")
-        write_report(find_run(runs), Workplace(load_registry(), progress=terminal_progress()))
+        report = write_report(find_run(runs), Workplace(load_registry(), progress=terminal_progress())).path
         parts = _parts()
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_context(**REPORT).new_page()
+        page.goto(report.absolute().as_uri())
+        page.wait_for_timeout(1000)
+        page.screenshot(path=arguments.output / "report.png")
         with serving(runs) as served:
             for theme in ("light", "dark"):
                 page = _opened(browser, served.address, WIDE, theme)
