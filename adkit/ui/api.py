@@ -49,6 +49,7 @@ class RunInfo(BaseModel):
     """A run as a program sees it."""
 
     run: str = Field(description="its id, for /api/score")
+    name: str | None = Field(description="what fit --name called it")
     created: str
     method: str
     dataset: str
@@ -217,6 +218,7 @@ def _run_info(record: RunRecord) -> RunInfo:
     threshold = record.threshold
     return RunInfo(
         run=record.id,
+        name=record.settings.name,
         created=record.created.isoformat(timespec="seconds"),
         method=record.method,
         dataset=record.dataset,

@@ -96,7 +96,7 @@ def test_what_would_not_be_obeyed_is_refused(
 
 def test_the_runs_are_listed_with_their_promise(client: Any, run: Run) -> None:
     (listed,) = client.get("/api/runs").json()
-    assert listed["run"] == run.record.id
+    assert (listed["run"], listed["name"]) == (run.record.id, run.record.settings.name)
     assert listed["threshold"] == run.record.threshold.value
     assert listed["promise"] == run.record.threshold.promise()
     assert listed["maps"] is True
