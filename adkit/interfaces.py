@@ -196,11 +196,11 @@ def sees_motion(method: type[Method[Any]]) -> bool:
 def _listed(samples: Callable[[Any, Split], Iterable[Sample]]) -> Any:
     @wraps(samples)
     def listed(dataset: Any, split: Split) -> list[Sample]:
-        from adkit.types import Sample
+        from adkit.types import Sample, odd_among
 
         by = f"samples({split!r}) of {type(dataset).__name__}"
         with plugin_code(type(dataset)):
-            return list_of(Sample, samples(dataset, split), by, _odd_sample)
+            return list_of(Sample, samples(dataset, split), by, odd_among)
 
     return listed
 
@@ -212,23 +212,6 @@ def _selected(select: Callable[[Any, str, Path | None], Iterable[Dataset]]) -> A
         return list_of(Dataset, select(cls, selection, root), by)  # type: ignore[type-abstract]
 
     return selected
-
-
-def _odd_sample(samples: Sequence[Sample]) -> str | None:
-    """Say what no command could use among what a dataset gives; None: nothing."""
-    ids = set[str]()
-    for sample in samples:
-        if not all(isinstance(frame.path, Path) for frame in (sample.frame, sample.mask) if frame):
-            return f"the paths of {sample.id} are texts, and pathlib.Path was expected"
-        for name in ("id", "clip", "kind"):
-            if not isinstance(value := getattr(sample, name), str) and (name, value) != ("kind", None):
-                return f"the {name} of {sample.id} is {value!r}, and a text was expected"
-        if sample.anomalous not in (True, False, None):  # "False" would count as true
-            return f"anomalous of {sample.id} is {sample.anomalous!r}, and True, False or None was expected"
-        if sample.id in ids:
-            return f"two samples have the id {sample.id}"
-        ids.add(sample.id)
-    return None
 
 
 class Dataset(ABC):

@@ -76,6 +76,23 @@ class Sample:
         return cls(sample_id, FrameRef(path), sample_id, 0, anomalous, kind, mask_ref)
 
 
+def odd_among(samples: Sequence[Sample]) -> str | None:
+    """Say what no command could use among what a dataset gives; None: nothing."""
+    ids = set[str]()
+    for sample in samples:
+        if not all(isinstance(frame.path, Path) for frame in (sample.frame, sample.mask) if frame):
+            return f"the paths of {sample.id} are texts, and pathlib.Path was expected"
+        for name in ("id", "clip", "kind"):
+            if not isinstance(value := getattr(sample, name), str) and (name, value) != ("kind", None):
+                return f"the {name} of {sample.id} is {value!r}, and a text was expected"
+        if sample.anomalous not in (True, False, None):  # "False" would count as true
+            return f"anomalous of {sample.id} is {sample.anomalous!r}, and True, False or None was expected"
+        if sample.id in ids:
+            return f"two samples have the id {sample.id}"
+        ids.add(sample.id)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What a method sees: pixels, and which of them are of one clip. Labels cannot leak through it.
