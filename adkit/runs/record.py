@@ -71,7 +71,7 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
     @field_validator("root", mode="before")
     @classmethod
     def _as_text(cls, root: Any) -> Any:
-        return str(root) if isinstance(root, Path) else root
+        return str(Path(root)) if root and isinstance(root, str | Path) else root  # "/data/." is "/data"
 
     @field_validator("roi", "ignore", mode="before")
     @classmethod

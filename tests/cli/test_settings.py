@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,11 @@ def test_the_command_line_made_of_settings_is_read_as_those(values: dict[str, An
 def test_settings_come_back_from_json(values: dict[str, Any]) -> None:
     settings = FitSettings(**values)
     assert FitSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize("root", ["/data/.", "/data/", "/data//", Path("/data")])
+def test_one_folder_has_one_spelling(root: str | Path) -> None:
+    assert FitSettings(method="ae", dataset=("demo:washer",), root=root).root == "/data"
 
 
 def test_what_is_as_usual_is_left_out() -> None:
