@@ -103,9 +103,9 @@ class Evaluation:
         if self.unknown:
             odd.append(f"{counted(self.unknown, f'test {self.unit.sample}', 'are')} left out: the truth is unknown")
         if self.between:
-            told = f"{counted(self.between, 'event', 'are')} not told from what is before by the frames that are judged"
+            told = f"{counted(self.between, 'event')} cannot be told from what comes before"
             count = verb(self.between, "count")
-            odd.append(f"{told}, {self.run.record.step_s:.2g} s apart, and {count} as of that")
+            odd.append(f"{told}, as a frame is judged every {self.run.record.step_s:.2g} s, and {count} as part of it")
         return [*odd, *(f"unreadable, left out: {path}" for path in self.unreadable)]
 
     @property

@@ -168,8 +168,8 @@ def test_events_and_normal_clips_are_as_many_however_few_frames_are_judged(
     assert (found.rates.caught.total, found.rates.false_alarms.total) == (5, 1)
     assert found.notes == [
         "clips last 4 s here and 1.3 s where the threshold was set: more are flagged than it promises",
-        f"{between} events are not told from what is before by the frames that are judged, 0.{every} s apart, "
-        "and count as of that",
+        f"{between} events cannot be told from what comes before, as a frame is judged every 0.{every} s, "
+        "and count as part of it",
     ]
     require_as_watched(found, run, press_methods, tuple(test))
 
